@@ -1,0 +1,254 @@
+"""Data sets, the pipeline that feeds a training run, and the check for pipelines."""
+
+import os
+import pathlib
+import threading
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+
+import keras
+import numpy as np
+import scipy.ndimage
+import sklearn.datasets
+import sklearn.model_selection
+import tensorflow as tf
+
+MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+NETWORK_SECONDS = 10
+
+
+def load_mnist(path=None):
+    """Return (x_train, y_train), (x_test, y_test): MNIST, 60 000 and 10 000 handwritten digits.
+
+    Images are float32 in [0, 1], (num, 784); labels are integers, (num,).
+
+    Args:
+        path: The file mnist.npz. None takes the file that the environment variable KERAS_VAE_MNIST
+            names, else the one in Keras's cache, else downloads it there (11 MB).
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ConnectionError: It had to be downloaded, and there was no answer within ten seconds.
+        ValueError: The file is damaged or does not hold MNIST's arrays.
+
+    Source: LeCun et al. 1998.
+    """
+    path = path or os.environ.get("KERAS_VAE_MNIST") or download_mnist()
+    path = pathlib.Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no file {path}: give load_mnist or the environment variable KERAS_VAE_MNIST "
+            "the path of an mnist.npz, or unset it to download one"
+        )
+    keys = ("x_train", "y_train", "x_test", "y_test")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [key for key in keys if key not in file]
+            if not missing:
+                x_train, y_train, x_test, y_test = (file[key] for key in keys)
+    except (ValueError, EOFError, OSError, AttributeError, TypeError, KeyError,
+            zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path} is no readable .npz file without pickled objects ({error}): "
+            "it may be cut short; fetch it again"
+        ) from error
+    if missing:
+        raise ValueError(f"{path} must hold the arrays {', '.join(keys)}; it lacks {missing}")
+    splits = []
+    for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        if x.ndim != 3 or x.shape[1:] != (28, 28) or x.dtype != np.uint8 or not len(x):
+            raise ValueError(
+                f"{path}: x_{part} must be uint8 of shape (num, 28, 28), got {x.dtype} {x.shape}"
+            )
+        if y.shape != (len(x),) or y.dtype.kind not in "iu" or y.min() < 0 or y.max() > 9:
+            raise ValueError(
+                f"{path}: y_{part} must hold {len(x)} integers from 0 to 9, got {y.dtype} {y.shape}"
+            )
+        splits.append((x.reshape(len(x), 784).astype("float32") / 255, y.astype("int64")))
+    return tuple(splits)
+
+
+def download_mnist():
+    """Return the path of mnist.npz in Keras's cache, after downloading it if it is not there."""
+    home = os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")
+    if not os.path.isfile(os.path.join(home, "datasets", "mnist.npz")):
+        problem = ask_network()
+        if problem:
+            raise ConnectionError(
+                f"MNIST is not on this machine and could not be downloaded from {MNIST_URL} "
+                f"({problem}): set KERAS_VAE_MNIST to the path of an mnist.npz"
+            )
+    try:
+        return keras.utils.get_file("mnist.npz", origin=MNIST_URL, file_hash=MNIST_SHA256)
+    except Exception as error:  # get_file raises a bare Exception when the network fails
+        raise ConnectionError(f"the download of {MNIST_URL} failed: {error}") from error
+
+
+def ask_network():
+    """Return None if MNIST's server answers within ten seconds, else what went wrong."""
+    outcome = ["no answer"]
+
+    def ask():
+        try:
+            urllib.request.urlopen(MNIST_URL, timeout=NETWORK_SECONDS).close()
+            outcome[0] = None
+        except (OSError, urllib.error.URLError) as error:
+            outcome[0] = str(error)
+
+    # A thread, because no time limit covers the look-up of the host's name.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(NETWORK_SECONDS)
+    return outcome[0]
+
+
+def load_digits():
+    """Return (x_train, y_train), (x_test, y_test): scikit-learn's 1797 real digits, 1437 and 360.
+
+    The 8×8 images are resized to 28×28 by linear interpolation, so that networks made for MNIST
+    fit; float32 in [0, 1], (num, 784). The split is fixed and balanced over the classes. Needs no
+    network: the images come with scikit-learn.
+
+    Source: Alpaydin & Kaynak 1998, UCI repository.
+    """
+    digits = sklearn.datasets.load_digits()
+    x = scipy.ndimage.zoom(
+        digits.images / 16, (1, 3.5, 3.5), order=1, grid_mode=True, mode="nearest"
+    )
+    x = x.reshape(len(x), 784).astype("float32").clip(0, 1)
+    x_train, x_test, y_train, y_test = sklearn.model_selection.train_test_split(
+        x, digits.target, test_size=360, stratify=digits.target, random_state=0
+    )
+    return (x_train, y_train), (x_test, y_test)
+
+
+def load_images(data="auto"):
+    """Return the name of the data set, then (x_train, y_train), (x_test, y_test).
+
+    Args:
+        data: "mnist", "digits" (needs no network), or "auto": MNIST where it can be had, otherwise
+            the digits. Says in one line which it took, and how to get the other.
+
+    Raises:
+        ValueError: No such data set. Also what `load_mnist` raises.
+    """
+    if data not in ("auto", "mnist", "digits"):
+        raise ValueError(f'data must be "auto", "mnist" or "digits", got {data!r}')
+    if data != "digits":
+        try:
+            splits = load_mnist()
+            print("Data: MNIST, 60 000 training images. For the small digits: data=digits.")
+            return "mnist", *splits
+        except ConnectionError as error:
+            if data == "mnist":
+                raise
+            print(f"No MNIST: {error}.")
+    print("Data: scikit-learn's small digits, 1437 training images. For MNIST: data=mnist.")
+    return "digits", *load_digits()
+
+
+def make_vectors(
+    num_train=1000, num_test=1000, dim=100, intrinsic_dim=10, num_clusters=5, noise=0.3, seed=0
+):
+    """Return (x_train, y_train), (x_test, y_test): vectors of low intrinsic dimension, in clusters.
+
+    A point of a cluster in `intrinsic_dim` dimensions is carried into `dim` dimensions by a fixed
+    linear map, and noise is added in every coordinate: x = W u + noise. Linear algebra alone
+    therefore leaves a known error: that of the noise outside the map's image. A3 §4.1 takes 100
+    independent normals instead, in which there is nothing to find.
+
+    Args:
+        num_train, num_test: Number of vectors, at least 1 each.
+        dim: Width of a vector.
+        intrinsic_dim: Dimensions in which the clusters lie, at most `dim`.
+        num_clusters: Number of clusters.
+        noise: Standard deviation of the noise; the signal's is about 1 in every coordinate.
+        seed: Of everything; the same seed gives the same clusters and map.
+
+    Returns:
+        x float32, (num, dim), without bounds; y integers, (num,): the cluster.
+
+    Raises:
+        ValueError: A size is below 1, intrinsic_dim is above dim, or noise is negative.
+    """
+    sizes = (num_train, num_test, dim, intrinsic_dim, num_clusters)
+    if min(sizes) < 1 or intrinsic_dim > dim or not noise >= 0:
+        raise ValueError(
+            "sizes must be at least 1, intrinsic_dim at most dim and noise at least 0, got "
+            f"num_train, num_test, dim, intrinsic_dim, num_clusters = {sizes}, noise = {noise}"
+        )
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(num_clusters, intrinsic_dim))
+    linear_map = rng.normal(size=(intrinsic_dim, dim)) / np.sqrt(intrinsic_dim)
+    splits = []
+    for num in (num_train, num_test):
+        y = rng.integers(num_clusters, size=num)
+        u = centres[y] + 0.5 * rng.normal(size=(num, intrinsic_dim))
+        x = u @ linear_map + noise * rng.normal(size=(num, dim))
+        splits.append((x.astype("float32"), y))
+    return tuple(splits)
+
+
+def batches(arrays, batch_size, seed=0, passes=1):
+    """Return a `tf.data` pipeline of shuffled batches, in a new order each epoch.
+
+    The order is a function of the seed and of how many epochs came before. (After
+    `keras.utils.set_random_seed`, `fit` on arrays repeats one order in every epoch.)
+
+    Args:
+        arrays: An array, or a tuple of arrays of one length, such as (x, x).
+        batch_size: Examples a batch; the last batch of an epoch may be smaller.
+        seed: Of the order.
+        passes: How often an epoch passes over the data: 1, or more where the data are few.
+
+    Raises:
+        ValueError: The arrays are empty or of different lengths, or a number is below 1.
+    """
+    parts = arrays if isinstance(arrays, tuple) else (arrays,)
+    num = len(parts[0])
+    if not num or any(len(part) != num for part in parts):
+        raise ValueError(f"arrays must be of one length, not 0, got {[len(p) for p in parts]}")
+    if batch_size < 1 or passes < 1:
+        raise ValueError(f"batch_size and passes must be at least 1, got {batch_size}, {passes}")
+    tensors = tf.nest.map_structure(tf.constant, arrays)
+    # Shuffling row numbers and gathering a batch at once costs a tenth of shuffling rows.
+    rows = tf.data.Dataset.range(num).shuffle(num, seed=seed).repeat(passes)
+    rows = rows.batch(batch_size)
+
+    def gather(index):
+        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, index), tensors)
+
+    return rows.map(gather, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def check_images(dataset):
+    """Return the `tf.data` pipeline of images, checked: a bad batch stops the run that reads it.
+
+    The images are the elements, or the first part of tuples. Raises, while the pipeline is read,
+    `tf.errors.InvalidArgumentError` where an image is not finite or not within [0, 1]; at once,
+    TypeError where `dataset` is no pipeline and ValueError where its images are not floating point.
+    """
+    if not isinstance(dataset, tf.data.Dataset):
+        raise TypeError(f"dataset must be a tf.data.Dataset, got {type(dataset).__name__}")
+    spec = dataset.element_spec
+    spec = spec[0] if isinstance(spec, tuple) else spec
+    if not spec.dtype.is_floating:
+        raise ValueError(
+            f"images must be floating point in [0, 1], got {spec.dtype.name}: "
+            "divide by 255 with dataset.map"
+        )
+
+    def check(*element):
+        images = element[0]
+        # NaN is neither at least 0 nor at most 1.
+        good = tf.reduce_all((images >= 0) & (images <= 1))
+        found = tf.reduce_min(images), tf.reduce_max(images)
+        message = "images must be finite and lie in [0, 1]; divide images by 255. Least, greatest:"
+        with tf.control_dependencies([tf.Assert(good, [message, *found])]):
+            images = tf.identity(images)
+        return (images, *element[1:]) if len(element) > 1 else images
+
+    return dataset.map(check)

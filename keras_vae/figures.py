@@ -1,0 +1,200 @@
+"""Pictures: arrays in, a matplotlib Figure out. Nothing here trains or loads.
+
+Every function draws on `ax` if one is given, else on a new figure that is already closed, so that
+it can be saved, and a notebook shows it once.
+"""
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import scipy.stats
+
+# Ten colours that stay apart for colour-blind readers: Paul Tol's "muted" scheme and black.
+COLOURS = (
+    "#332288", "#88CCEE", "#44AA99", "#117733", "#999933",
+    "#DDCC77", "#CC6677", "#882255", "#AA4499", "#000000",
+)
+
+
+def new_axes(ax, figsize):
+    """Return the given Axes, or those of a new figure, closed so that nothing shows it twice."""
+    if ax is not None:
+        return ax
+    figure, ax = plt.subplots(figsize=figsize, layout="constrained")
+    plt.close(figure)
+    return ax
+
+
+def tile(images, columns, image_shape, gap=1):
+    """Return the images as one picture, row by row, with a white gap of so many pixels."""
+    images = np.asarray(images)
+    height, width = image_shape
+    if images.ndim < 2 or not len(images) or images[0].size != height * width:
+        raise ValueError(
+            f"images must have shape (num, {height * width}) for image_shape {image_shape}, "
+            f"with num at least 1, got {images.shape}"
+        )
+    rows = -(-len(images) // columns)
+    picture = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap))
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        picture[top : top + height, left : left + width] = image.reshape(height, width)
+    return picture
+
+
+def show(ax, picture, title):
+    """Show a picture of values in [0, 1] in grey, without ticks; return its Figure."""
+    ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.set_frame_on(False)
+    if title:
+        ax.set_title(title)
+    return ax.figure
+
+
+def image_grid(images, columns=None, image_shape=(28, 28), title=None, ax=None):
+    """Draw images, (num, pixels) in [0, 1], row by row; `columns` is about a square by default."""
+    columns = columns or int(np.ceil(np.sqrt(len(images)))) or 1
+    picture = tile(images, columns, image_shape)
+    ax = new_axes(ax, (0.5 * columns + 0.3, 0.5 * -(-len(images) // columns) + 0.5))
+    return show(ax, picture, title)
+
+
+def reconstructions(x, *copies, labels=None, image_shape=(28, 28), title=None, ax=None):
+    """Draw originals in the first row and their copies under them, a row a set of copies.
+
+    Args:
+        x: Originals, (num, pixels) in [0, 1]; about ten read well.
+        *copies: One or more arrays in x's shape.
+        labels: Names of the rows; "original", then "copy" by default.
+        image_shape: Height and width in pixels.
+        title, ax: Of the picture; the Axes to draw on.
+    """
+    if any(np.shape(copy) != np.shape(x) for copy in copies) or not copies:
+        raise ValueError(
+            f"copies must be one or more arrays of x's shape, {np.shape(x)}, "
+            f"got {[np.shape(copy) for copy in copies]}"
+        )
+    labels = labels or ["original"] + ["copy"] * len(copies)
+    picture = tile(np.concatenate([x, *copies]), len(x), image_shape)
+    ax = new_axes(ax, (0.55 * len(x) + 1.2, 0.55 * (1 + len(copies)) + 0.4))
+    figure = show(ax, picture, title)
+    height = image_shape[0] + 1
+    ax.set_yticks([height * (i + 0.5) for i in range(1 + len(copies))], labels)
+    ax.tick_params(length=0)
+    return figure
+
+
+def latent_plane(decode, steps=20, image_shape=(28, 28), title=None, ax=None):
+    """Draw the plane of two latent variables, decoded at equal steps of the prior's probability.
+
+    Args:
+        decode: Function, (num, 2) → images in [0, 1], (num, pixels), such as `vae.decode`.
+        steps: Images along each side.
+        image_shape: Height and width in pixels.
+        title, ax: Of the picture; the Axes to draw on.
+
+    Source: Kingma & Welling 2014, appendix A.
+    """
+    # The points split N(0, 1) into parts of equal probability; each is the middle of its part.
+    values = scipy.stats.norm.ppf((np.arange(steps) + 0.5) / steps)
+    z1, z2 = np.meshgrid(values, values[::-1])  # z2 grows upwards
+    images = decode(np.stack([z1.ravel(), z2.ravel()], axis=1).astype("float32"))
+    picture = tile(images, steps, image_shape, gap=0)
+    ax = new_axes(ax, (7, 7.2))
+    figure = show(ax, picture, title)
+    shown = np.linspace(0, steps - 1, 5).round().astype(int)
+    height, width = image_shape
+    ax.set_xticks((shown + 0.5) * width, [f"{values[i]:.1f}" for i in shown])
+    ax.set_yticks((shown + 0.5) * height, [f"{values[::-1][i]:.1f}" for i in shown])
+    ax.set_xlabel("$z_1$")
+    ax.set_ylabel("$z_2$")
+    return figure
+
+
+def latent_scatter(z, labels, title=None, axis_names=("$z_1$", "$z_2$"), ax=None):
+    """Draw points of a latent plane coloured by label, with a legend and each label at its median.
+
+    Args:
+        z: Points, (num, 2).
+        labels: Integers, (num,), of at most ten different values.
+        title: Of the picture.
+        axis_names: Of the two coordinates.
+        ax: The Axes to draw on.
+    """
+    z, labels = np.asarray(z), np.asarray(labels)
+    classes = np.unique(labels)
+    if z.ndim != 2 or z.shape[1] != 2 or labels.shape != (len(z),) or not 1 <= len(classes) <= 10:
+        raise ValueError(
+            "z must have shape (num, 2) and labels (num,) of one to ten values, "
+            f"got {z.shape}, {labels.shape}, {len(classes)} values"
+        )
+    ax = new_axes(ax, (6.6, 5.6))
+    for colour, value in zip(COLOURS, classes):
+        points = z[labels == value]
+        ax.scatter(*points.T, s=4, alpha=0.5, color=colour, linewidths=0, label=str(value))
+    for colour, value in zip(COLOURS, classes):
+        x, y = np.median(z[labels == value], axis=0)
+        ax.text(x, y, str(value), color="white", ha="center", va="center", weight="bold",
+                bbox={"boxstyle": "circle,pad=0.2", "facecolor": colour, "edgecolor": "white"})
+    ax.legend(title="label", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.set_xlabel(axis_names[0])
+    ax.set_ylabel(axis_names[1])
+    if title:
+        ax.set_title(title)
+    return ax.figure
+
+
+def interpolations(decode, z_from, z_to, steps=10, image_shape=(28, 28), title=None, ax=None):
+    """Draw straight walks between pairs of latent points, a row a pair.
+
+    Args:
+        decode: Function, (num, latent_dim) → images in [0, 1], (num, pixels).
+        z_from, z_to: Ends of the walks, (num, latent_dim) each.
+        steps: Images of a walk, both ends included.
+        image_shape: Height and width in pixels.
+        title, ax: Of the picture; the Axes to draw on.
+    """
+    z_from, z_to = np.asarray(z_from), np.asarray(z_to)
+    if z_from.shape != z_to.shape or z_from.ndim != 2 or steps < 2:
+        raise ValueError(
+            "z_from and z_to must have one shape, (num, latent_dim), and steps be at least 2, "
+            f"got {z_from.shape}, {z_to.shape}, {steps}"
+        )
+    walks = np.linspace(z_from, z_to, steps, axis=1)  # (num, steps, latent_dim)
+    images = decode(walks.reshape(-1, z_from.shape[1]).astype("float32"))
+    picture = tile(images, steps, image_shape)
+    ax = new_axes(ax, (0.55 * steps + 0.3, 0.55 * len(z_from) + 0.4))
+    return show(ax, picture, title)
+
+
+def training_curves(history, names=None, ylabel="loss", title=None, ax=None):
+    """Draw quantities of a training run against the epoch.
+
+    Args:
+        history: What `fit` returned, or its `.history`: {name: values, one an epoch}.
+        names: Which to draw; all by default.
+        ylabel: What they are, with the unit.
+        title: Of the picture.
+        ax: The Axes to draw on.
+    """
+    history = getattr(history, "history", history)
+    names = list(history) if names is None else list(names)
+    unknown = [name for name in names if name not in history]
+    if unknown or not names:
+        raise ValueError(f"names must be among {list(history)}, got {names}")
+    ax = new_axes(ax, (5.6, 3.6))
+    styles = ("-", "--", "-.", ":")
+    for i, name in enumerate(names):
+        epochs = np.arange(1, len(history[name]) + 1)
+        ax.plot(epochs, history[name], styles[i % 4], color=COLOURS[(3 * i) % 10], label=name,
+                marker="o" if len(epochs) == 1 else None)
+    ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    ax.set_xlabel("epoch")
+    ax.set_ylabel(ylabel)
+    ax.grid(alpha=0.3)
+    ax.legend()
+    if title:
+        ax.set_title(title)
+    return ax.figure

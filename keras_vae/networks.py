@@ -1,0 +1,197 @@
+"""Builders of plain Keras networks: layers, no losses."""
+
+import keras
+
+
+def check_sizes(**sizes):
+    """Raise unless every size is a positive integer, or for `hidden_dims` a sequence of them."""
+    for name, value in sizes.items():
+        if name == "hidden_dims":
+            if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+                raise TypeError(f"hidden_dims must be a sequence such as (256,), got {value!r}")
+            values = list(value)
+        else:
+            values = [value]
+        for size in values:
+            if isinstance(size, bool) or not hasattr(size, "__index__"):
+                raise TypeError(f"{name} must be made of positive integers, got {value!r}")
+            if size < 1:
+                raise ValueError(f"{name} must be made of positive integers, got {value!r}")
+
+
+def hidden_layers(x, hidden_dims, activation, kernel_regularizer=None):
+    """Pass the symbolic tensor `x` through one dense layer a size, named hidden_1, hidden_2 …"""
+    for i, units in enumerate(hidden_dims, start=1):
+        x = keras.layers.Dense(
+            units, activation, kernel_regularizer=kernel_regularizer, name=f"hidden_{i}"
+        )(x)
+    return x
+
+
+def output_dtype():
+    """Return the type for a network's outputs: under mixed precision they stay float32."""
+    return keras.config.dtype_policy().variable_dtype
+
+
+def dense_encoder(
+    input_dim,
+    hidden_dims,
+    latent_dim,
+    activation="relu",
+    latent_activation=None,
+    kernel_regularizer=None,
+    activity_regularizer=None,
+    name="encoder",
+):
+    """Build the encoder of an autoencoder: (batch, input_dim) → code, (batch, latent_dim).
+
+    Args:
+        input_dim: Width of an example, at least 1.
+        hidden_dims: Sequence of the hidden layers' widths, in the order in which data passes;
+            `()` for none.
+        latent_dim: Width of the code, at least 1.
+        activation: Of the hidden layers.
+        latent_activation: Of the code; None is linear.
+        kernel_regularizer: Penalty on every layer's weights (A3 §2.1), such as
+            `keras.regularizers.L2(1e-4)`.
+        activity_regularizer: Penalty on the code (A3 §2.1). Keras divides it by the batch size.
+        name: Of the network.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        TypeError, ValueError: A size is not a positive integer.
+    """
+    check_sizes(input_dim=input_dim, hidden_dims=hidden_dims, latent_dim=latent_dim)
+    inputs = keras.Input((input_dim,), name="x")
+    x = hidden_layers(inputs, hidden_dims, activation, kernel_regularizer)
+    code = keras.layers.Dense(
+        latent_dim,
+        latent_activation,
+        kernel_regularizer=kernel_regularizer,
+        activity_regularizer=activity_regularizer,
+        dtype=output_dtype(),
+        name="code",
+    )(x)
+    return keras.Model(inputs, code, name=name)
+
+
+def gaussian_encoder(input_dim, hidden_dims, latent_dim, activation="relu", name="encoder"):
+    """Build a VAE's encoder: (batch, input_dim) → [z_mean, z_log_var], each (batch, latent_dim).
+
+    Both heads are linear: a mean may be negative, and so may the log of a variance. The standard
+    deviation is exp(0.5 * z_log_var), positive whatever the network puts out.
+
+    Args:
+        input_dim: Width of an example, at least 1.
+        hidden_dims: Sequence of the hidden layers' widths, in the order in which data passes.
+        latent_dim: Number of latent variables, at least 1.
+        activation: Of the hidden layers.
+        name: Of the network.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        TypeError, ValueError: A size is not a positive integer.
+
+    Source: Kingma & Welling 2014, appendix C.2; A2 §4.
+    """
+    check_sizes(input_dim=input_dim, hidden_dims=hidden_dims, latent_dim=latent_dim)
+    inputs = keras.Input((input_dim,), name="x")
+    x = hidden_layers(inputs, hidden_dims, activation)
+    z_mean = keras.layers.Dense(latent_dim, dtype=output_dtype(), name="z_mean")(x)
+    z_log_var = keras.layers.Dense(latent_dim, dtype=output_dtype(), name="z_log_var")(x)
+    return keras.Model(inputs, [z_mean, z_log_var], name=name)
+
+
+def dense_decoder(
+    latent_dim,
+    hidden_dims,
+    output_dim,
+    output_activation="sigmoid",
+    activation="relu",
+    kernel_regularizer=None,
+    name="decoder",
+):
+    """Build a decoder: (batch, latent_dim) → (batch, output_dim).
+
+    Args:
+        latent_dim: Width of the code, at least 1.
+        hidden_dims: Sequence of the hidden layers' widths, in the order in which data passes.
+        output_dim: Width of an example, at least 1.
+        output_activation: "sigmoid" for images in [0, 1], None for vectors without bounds.
+        activation: Of the hidden layers.
+        kernel_regularizer: Penalty on every layer's weights.
+        name: Of the network.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        TypeError, ValueError: A size is not a positive integer.
+    """
+    check_sizes(latent_dim=latent_dim, hidden_dims=hidden_dims, output_dim=output_dim)
+    inputs = keras.Input((latent_dim,), name="z")
+    x = hidden_layers(inputs, hidden_dims, activation, kernel_regularizer)
+    outputs = keras.layers.Dense(
+        output_dim,
+        output_activation,
+        kernel_regularizer=kernel_regularizer,
+        dtype=output_dtype(),
+        name="reconstruction",
+    )(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def dense_generator(noise_dim, hidden_dims, output_dim, activation="relu", name="generator"):
+    """Build a GAN's generator: noise, (batch, noise_dim) → images in [0, 1], (batch, output_dim).
+
+    Args:
+        noise_dim: Width of the noise, at least 1.
+        hidden_dims: Sequence of the hidden layers' widths, in the order in which data passes.
+        output_dim: Pixels of an image, at least 1.
+        activation: Of the hidden layers.
+        name: Of the network.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        TypeError, ValueError: A size is not a positive integer.
+    """
+    check_sizes(noise_dim=noise_dim, hidden_dims=hidden_dims, output_dim=output_dim)
+    inputs = keras.Input((noise_dim,), name="noise")
+    x = hidden_layers(inputs, hidden_dims, activation)
+    images = keras.layers.Dense(output_dim, "sigmoid", dtype=output_dtype(), name="images")(x)
+    return keras.Model(inputs, images, name=name)
+
+
+def dense_discriminator(
+    input_dim, hidden_dims, activation="relu", dropout=0.0, name="discriminator"
+):
+    """Build a GAN's discriminator: images, (batch, input_dim) → one logit, (batch, 1).
+
+    A positive logit means "real". There is no sigmoid: the loss takes the logit (A4 §4.2 has one).
+
+    Args:
+        input_dim: Pixels of an image, at least 1.
+        hidden_dims: Sequence of the hidden layers' widths, in the order in which data passes.
+        activation: Of the hidden layers.
+        dropout: Share of the last hidden layer's units that is dropped in training, in [0, 1).
+        name: Of the network.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        TypeError, ValueError: A size is not a positive integer.
+    """
+    check_sizes(input_dim=input_dim, hidden_dims=hidden_dims)
+    inputs = keras.Input((input_dim,), name="x")
+    x = hidden_layers(inputs, hidden_dims, activation)
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="dropout")(x)
+    logit = keras.layers.Dense(1, dtype=output_dtype(), name="logit")(x)
+    return keras.Model(inputs, logit, name=name)

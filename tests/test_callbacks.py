@@ -1,0 +1,63 @@
+import numpy as np
+import PIL.Image
+import pytest
+from conftest import small_gan, small_vae
+
+from keras_vae import KLWarmUp, SampleGrid
+
+
+class Watch(KLWarmUp):
+    """A warm-up that also writes down the beta of each epoch."""
+
+    def on_train_begin(self, logs=None):
+        self.seen = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append(self.model.beta)
+
+
+def test_beta_rises_in_a_line_and_stays(x):
+    vae = small_vae()
+    vae.compile("adam")
+    watch = Watch(2.0, epochs=4)
+    logs = vae.fit(x, epochs=6, callbacks=[watch], verbose=0).history
+    assert watch.seen == pytest.approx([0, 0.5, 1.0, 1.5, 2.0, 2.0])
+    for beta, loss, rec, kl in zip(watch.seen, *(logs[k] for k in logs_order(logs))):
+        assert loss == pytest.approx(rec + beta * kl, rel=1e-5)
+
+
+def logs_order(logs):
+    names = ("loss", "reconstruction_loss", "kl_loss")
+    assert set(names) == set(logs)
+    return names
+
+
+def test_a_resumed_run_goes_on_with_the_warm_up(x):
+    vae = small_vae(beta=0.3)  # as a model saved in the middle of one
+    vae.compile("adam")
+    watch = Watch(2.0, epochs=4)
+    vae.fit(x, initial_epoch=3, epochs=5, callbacks=[watch], verbose=0)
+    assert watch.seen == pytest.approx([1.5, 2.0])
+
+
+def test_warm_up_arguments():
+    for arguments in ((-1, 3), (1, 0)):
+        with pytest.raises(ValueError):
+            KLWarmUp(*arguments)
+
+
+def test_sample_grid_leaves_pictures_and_a_film(x, tmp_path):
+    gan = small_gan(seed=0)
+    gan.compile()
+    folder = tmp_path / "new" / "film"
+    noise = np.random.default_rng(0).normal(size=(9, 5))
+    grid = SampleGrid(gan.generator, noise, folder, every=2, image_shape=(3, 4))
+    gan.fit(x, epochs=5, callbacks=[grid], verbose=0)
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["epoch_000.png", "epoch_002.png", "epoch_004.png", "samples.gif"]
+    film = PIL.Image.open(folder / "samples.gif")
+    assert film.n_frames == 3 and film.is_animated
+    first, last = (np.asarray(PIL.Image.open(folder / name)) for name in names[:3:2])
+    assert (first != last).any()
+    with pytest.raises(ValueError, match="every"):
+        SampleGrid(gan.generator, noise, folder, every=0)

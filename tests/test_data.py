@@ -1,0 +1,219 @@
+import time
+import urllib.error
+
+import keras
+import numpy as np
+import pytest
+import sklearn.cluster
+import tensorflow as tf
+
+from keras_vae import (
+    batches,
+    check_images,
+    cluster_accuracy,
+    data,
+    load_digits,
+    load_images,
+    load_mnist,
+    make_vectors,
+)
+
+
+def small_mnist(num=20):
+    """Return the arrays of a small file in MNIST's format."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part in ("train", "test"):
+        arrays[f"x_{part}"] = rng.integers(0, 256, (num, 28, 28)).astype("uint8")
+        arrays[f"y_{part}"] = (np.arange(num) % 10).astype("uint8")
+    return arrays
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No MNIST in the environment or in Keras's cache, and a network that refuses."""
+
+    def refuse(*args, **kwargs):
+        raise urllib.error.URLError("no network in this test")
+
+    monkeypatch.delenv("KERAS_VAE_MNIST", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras_home"))
+    monkeypatch.setattr(data.urllib.request, "urlopen", refuse)
+
+
+def test_load_mnist_reads_a_file(tmp_path, monkeypatch):
+    arrays = small_mnist()
+    np.savez(tmp_path / "mnist.npz", **arrays)
+    (x_train, y_train), (x_test, y_test) = load_mnist(tmp_path / "mnist.npz")
+    assert x_train.shape == (20, 784) and x_train.dtype == "float32"
+    np.testing.assert_allclose(255 * x_test.reshape(20, 28, 28), arrays["x_test"], rtol=1e-6)
+    np.testing.assert_array_equal(y_train, arrays["y_train"])
+    monkeypatch.setenv("KERAS_VAE_MNIST", str(tmp_path / "mnist.npz"))
+    np.testing.assert_array_equal(load_mnist()[0][0], x_train)
+    assert load_images("auto")[0] == "mnist"
+
+
+def test_real_mnist_where_it_is_there():
+    import os
+
+    if not os.environ.get("KERAS_VAE_MNIST"):
+        pytest.skip("KERAS_VAE_MNIST names no file")
+    (x_train, y_train), (x_test, y_test) = load_mnist()
+    assert x_train.shape == (60000, 784) and x_test.shape == (10000, 784)
+    np.testing.assert_array_equal(np.bincount(y_test)[:3], [980, 1135, 1032])
+    assert x_train.mean() == pytest.approx(0.1307, abs=1e-4)  # the mean that everybody quotes
+
+
+class Evil:
+    def __reduce__(self):
+        return (pytest.fail, ("the file was unpickled",))
+
+
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda a: a.pop("x_test"), "lacks.*x_test"),
+        (lambda a: a.update(x_train=a["x_train"][:, :27]), "x_train must be uint8"),
+        (lambda a: a.update(x_test=a["x_test"] / 255), "x_test must be uint8"),
+        (lambda a: a.update(x_train=a["x_train"][:0]), "x_train must be uint8"),
+        (lambda a: a.update(y_train=a["y_train"][:-1]), "y_train must hold 20 integers"),
+        (lambda a: a.update(y_test=a["y_test"] + 1), "y_test must hold"),
+        (lambda a: a.update(y_test=a["y_test"] * 1.0), "y_test must hold"),
+        (lambda a: a.update(y_test=np.array([Evil()] * 20, object)), "pickled"),
+    ],
+)
+def test_a_wrong_file_is_named_with_its_fault(tmp_path, spoil, words):
+    arrays = small_mnist()
+    spoil(arrays)
+    path = tmp_path / "mnist.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=words) as error:
+        load_mnist(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])
+def test_a_truncated_file_is_refused(tmp_path, share):
+    path = tmp_path / "mnist.npz"
+    np.savez_compressed(path, **small_mnist())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ValueError, match="cut short"):
+        load_mnist(path)
+
+
+def test_damage_inside_a_file_is_refused(tmp_path):
+    path = tmp_path / "mnist.npz"
+    np.savez_compressed(path, **small_mnist())
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 3] ^= 255
+    path.write_bytes(bytes(whole))
+    with pytest.raises(ValueError, match="mnist.npz"):
+        load_mnist(path)
+
+
+def test_a_missing_file(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="KERAS_VAE_MNIST"):
+        load_mnist(tmp_path / "no.npz")
+    monkeypatch.setenv("KERAS_VAE_MNIST", str(tmp_path / "no.npz"))
+    with pytest.raises(FileNotFoundError, match="no.npz"):
+        load_images("auto")  # what was asked for by name is not passed over in silence
+
+
+def test_without_network_auto_takes_the_digits_and_says_so(offline, capsys):
+    name, (x_train, _), _ = load_images("auto")
+    assert name == "digits" and len(x_train) == 1437
+    out = capsys.readouterr().out
+    assert "KERAS_VAE_MNIST" in out and "data=mnist" in out
+    with pytest.raises(ConnectionError, match="no network in this test"):
+        load_images("mnist")
+    with pytest.raises(ValueError, match='"digits"'):
+        load_images("cifar")
+
+
+def test_a_network_that_does_not_answer_is_given_up(offline, monkeypatch):
+    monkeypatch.setattr(data, "NETWORK_SECONDS", 0.2)
+    monkeypatch.setattr(data.urllib.request, "urlopen", lambda *a, **k: time.sleep(60))
+    with pytest.raises(ConnectionError, match="no answer"):
+        load_mnist()
+
+
+def test_digits_are_real_balanced_and_in_range():
+    (x_train, y_train), (x_test, y_test) = load_digits()
+    assert x_train.shape == (1437, 784) and x_test.shape == (360, 784)
+    assert x_train.dtype == "float32" and x_train.min() == 0 and x_train.max() == 1
+    assert np.bincount(y_test).min() >= 35
+    train_rows = {row.tobytes() for row in x_train}
+    assert not any(row.tobytes() in train_rows for row in x_test)
+    np.testing.assert_array_equal(load_digits()[0][0], x_train)
+
+
+def test_vectors_have_the_dimension_and_the_clusters_that_they_promise():
+    (x_train, y_train), (x_test, y_test) = make_vectors(2000, 500, noise=0.1, seed=3)
+    assert x_train.shape == (2000, 100) and x_test.shape == (500, 100)
+    eigenvalues = np.linalg.eigvalsh(np.cov(x_train.T))[::-1]
+    assert eigenvalues[9] > 10 * eigenvalues[10]
+    assert eigenvalues[10:].mean() == pytest.approx(0.01, rel=0.05)  # the noise's variance
+    centres = np.stack([x_train[y_train == c].mean(axis=0) for c in range(5)])
+    k_means = sklearn.cluster.KMeans(5, init=centres, n_init=1).fit(x_train)
+    assert cluster_accuracy(y_test, k_means.predict(x_test)) > 0.9
+    again = make_vectors(2000, 500, noise=0.1, seed=3)
+    np.testing.assert_array_equal(again[1][0], x_test)
+    for wrong in ({"dim": 5}, {"num_train": 0}, {"noise": -1}):
+        with pytest.raises(ValueError, match="intrinsic_dim"):
+            make_vectors(**wrong)
+
+
+def test_batches_pass_over_everything_in_a_new_repeatable_order():
+    x = np.arange(10, dtype="float32")[:, None]
+    pipeline = batches(x, 4, seed=1)
+    assert len(pipeline) == 3
+
+    def epochs(pipeline, num):
+        return [np.concatenate([b.numpy() for b in pipeline]).ravel() for _ in range(num)]
+
+    first, second = epochs(pipeline, 2)
+    np.testing.assert_array_equal(np.sort(first), x.ravel())
+    assert (first != second).any()
+    np.testing.assert_array_equal(epochs(batches(x, 4, seed=1), 2), [first, second])
+    assert (epochs(batches(x, 4, seed=2), 1)[0] != first).any()
+    twice = epochs(batches(x, 4, passes=2), 1)[0]
+    np.testing.assert_array_equal(np.sort(twice), np.repeat(x.ravel(), 2))
+    for pair in batches((x, x + 100), 4):
+        np.testing.assert_array_equal(pair[0] + 100, pair[1])
+
+
+def test_batches_refuses_nonsense():
+    x = np.zeros((4, 2), "float32")
+    for arguments in ((x[:0], 2), ((x, x[:3]), 2), (x, 0)):
+        with pytest.raises(ValueError):
+            batches(*arguments)
+
+
+def test_check_images_stops_a_run_at_the_bad_batch():
+    x = np.random.default_rng(0).uniform(size=(8, 4)).astype("float32")
+    good = check_images(tf.data.Dataset.from_tensor_slices((x, x)).batch(2))
+    assert len([None for _ in good]) == 4
+    for bad in (255 * x, x - 1, np.where(x > 0.9, np.nan, x)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[0, 1\]"):
+            for _ in check_images(tf.data.Dataset.from_tensor_slices(bad).batch(2)):
+                pass
+    with pytest.raises(ValueError, match="uint8"):
+        check_images(tf.data.Dataset.from_tensor_slices(x.astype("uint8")))
+    with pytest.raises(TypeError, match="ndarray"):
+        check_images(x)
+
+
+def test_a_pipeline_feeds_a_model():
+    from conftest import small_vae
+
+    x = np.random.default_rng(0).uniform(size=(64, 12)).astype("float32")
+    vae = small_vae()
+    vae.compile("adam", steps_per_execution=2)
+    vae.fit(check_images(batches(x, 10)), epochs=2, verbose=0)
+    assert int(vae.optimizer.iterations) == 14
+    vae = small_vae()
+    vae.compile("adam")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="divide images by 255"):
+        vae.fit(check_images(batches(255 * x, 10)), verbose=0)
+    assert keras.backend.backend() == "tensorflow"

@@ -1,0 +1,94 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_vae import (
+    dense_decoder,
+    dense_discriminator,
+    dense_encoder,
+    dense_generator,
+    gaussian_encoder,
+)
+
+
+def test_shapes_and_order_of_layers():
+    encoder = dense_encoder(20, (16, 8), 3)
+    assert encoder.input_shape == (None, 20) and encoder.output_shape == (None, 3)
+    assert [layer.name for layer in encoder.layers] == ["x", "hidden_1", "hidden_2", "code"]
+    assert [layer.units for layer in encoder.layers[1:]] == [16, 8, 3]
+    z_mean, z_log_var = gaussian_encoder(20, [16], 3).output_shape
+    assert z_mean == z_log_var == (None, 3)
+    assert dense_decoder(3, (8, 16), 20).output_shape == (None, 20)
+    assert dense_generator(5, (8,), 20).output_shape == (None, 20)
+    assert dense_discriminator(20, (8,)).output_shape == (None, 1)
+    assert dense_encoder(20, (), 3).count_params() == 20 * 3 + 3
+
+
+def test_hidden_dims_are_not_changed():
+    hidden_dims = [16, 8]
+    dense_encoder(20, hidden_dims, 3)
+    dense_decoder(3, hidden_dims, 20)
+    assert hidden_dims == [16, 8]
+
+
+def test_heads_and_logit_are_linear_and_images_are_not():
+    encoder = gaussian_encoder(20, (8,), 3)
+    for name in ("z_mean", "z_log_var"):
+        assert encoder.get_layer(name).activation is keras.activations.linear
+    x = np.random.default_rng(0).normal(size=(200, 20)).astype("float32")
+    z_mean, z_log_var = encoder.predict(x, verbose=0)
+    assert (z_mean.min(axis=0) < 0).all() and (z_log_var.min(axis=0) < 0).all()
+    logits = dense_discriminator(20, (8,)).predict(100 * x, verbose=0)
+    assert abs(logits).max() > 1
+    images = dense_generator(5, (8,), 20).predict(100 * x[:, :5], verbose=0)
+    assert images.min() >= 0 and images.max() <= 1
+    assert dense_decoder(3, (8,), 20, None).predict(100 * x[:, :3], verbose=0).min() < 0
+
+
+def test_penalties_are_those_of_the_formula():
+    encoder = dense_encoder(
+        4,
+        (5,),
+        2,
+        kernel_regularizer=keras.regularizers.L2(0.1),
+        activity_regularizer=keras.regularizers.L1(0.5),
+    )
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    code = encoder(x)
+    kernels = [w.numpy() for w in encoder.weights if len(w.shape) == 2]
+    weights = 0.1 * sum(np.sum(w**2) for w in kernels)
+    codes = 0.5 * np.abs(code.numpy()).sum() / len(x)  # Keras: a mean over the batch
+    np.testing.assert_allclose(sum(map(float, encoder.losses)), weights + codes, rtol=1e-5)
+
+
+def test_dropout_acts_in_training_only():
+    discriminator = dense_discriminator(20, (64,), dropout=0.5)
+    x = np.ones((1, 20), "float32")
+    assert float(discriminator(x)[0, 0]) == float(discriminator(x)[0, 0])
+    drawn = {float(discriminator(x, training=True)[0, 0]) for _ in range(5)}
+    assert len(drawn) > 1
+
+
+def test_outputs_stay_float32_in_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    assert dense_decoder(3, (8,), 20).output.dtype == "float32"
+    assert gaussian_encoder(20, (8,), 3).output[1].dtype == "float32"
+    assert dense_discriminator(20, (8,)).get_layer("hidden_1").compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    "build, error, words",
+    [
+        (lambda: dense_encoder(20, (8,), 0), ValueError, "latent_dim"),
+        (lambda: gaussian_encoder(20, (8,), -1), ValueError, "latent_dim"),
+        (lambda: gaussian_encoder(20, (8,), 2.5), TypeError, "latent_dim"),
+        (lambda: dense_decoder(3, (8, 0), 20), ValueError, "hidden_dims"),
+        (lambda: dense_decoder(3, 8, 20), TypeError, "hidden_dims"),
+        (lambda: dense_decoder(3, "88", 20), TypeError, "hidden_dims"),
+        (lambda: dense_generator(0, (8,), 20), ValueError, "noise_dim"),
+        (lambda: dense_discriminator(True, (8,)), TypeError, "input_dim"),
+    ],
+)
+def test_sizes_are_checked(build, error, words):
+    with pytest.raises(error, match=words):
+        build()

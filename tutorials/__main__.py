@@ -1,0 +1,151 @@
+"""List the chapters, or run one: `python tutorials`, `python tutorials 4 epochs=2 data=digits`."""
+
+import ast
+import contextlib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).parent
+USAGE = "python tutorials [CHAPTER | all] [PARAMETER=VALUE …]"
+
+
+def chapters():
+    """Return {number: path} of the chapters, in order."""
+    paths = sorted(HERE.glob("[0-9][0-9]_*.py"))
+    return {int(path.name[:2]): path for path in paths}
+
+
+def parameter_cell(source):
+    """Return {name: (node of the literal, value)} of the cell tagged "parameters"."""
+    lines = source.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith('# %% tags=["parameters"]'))
+    end = next(i for i, line in enumerate(lines) if i > start and line.startswith("# %%"))
+    found = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and start < node.lineno <= end:
+            found[node.targets[0].id] = (node.value, ast.literal_eval(node.value))
+    return found
+
+
+def parse(name, text, default):
+    """Return the value that `text` stands for, in the type of `default`; never evaluated."""
+    if isinstance(default, str):
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = None
+    if type(default) is float and type(value) is int:
+        value = float(value)
+    same = type(value) is type(default)
+    if same and isinstance(default, tuple):
+        kinds = {type(item) for item in default}
+        same = not kinds or all(type(item) in kinds for item in value)
+    if not same:
+        raise SystemExit(
+            f"{name} must be of type {type(default).__name__}, such as {default!r}, got {text!r}"
+        )
+    return value
+
+
+def with_overrides(path, settings):
+    """Return the chapter's source and the overrides, after replacing literals of its cell.
+
+    Args:
+        path: Of the chapter.
+        settings: Texts such as "epochs=2".
+    """
+    source = path.read_text(encoding="utf-8")
+    cell = parameter_cell(source)
+    lines = source.splitlines(keepends=True)
+    overrides = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or name not in cell:
+            known = ", ".join(f"{key}={value!r}" for key, (_, value) in cell.items())
+            raise SystemExit(f"{path.stem} has no parameter {setting!r}; it has: {known}")
+        node, default = cell.pop(name)  # so that a second setting of the same name is refused
+        overrides[name] = parse(name, text, default)
+        line = lines[node.lineno - 1].encode()  # the offsets count bytes
+        new = line[: node.col_offset] + repr(overrides[name]).encode() + line[node.end_col_offset :]
+        lines[node.lineno - 1] = new.decode()
+    return "".join(lines), overrides
+
+
+def run(path, settings):
+    """Run one chapter in this process."""
+    source, overrides = with_overrides(path, settings)
+    from keras_vae import report  # late: it imports TensorFlow, the list of chapters needs none
+
+    report.overrides.update(overrides)
+    code = compile(source, str(path), "exec")
+    exec(code, {"__name__": "__main__", "__file__": str(path)})
+
+
+def run_all(settings):
+    """Run every chapter in a process of its own; return the numbers of those that failed."""
+    plans = {}
+    for path in chapters().values():
+        cell = parameter_cell(path.read_text(encoding="utf-8"))
+        plans[path] = [setting for setting in settings if setting.partition("=")[0] in cell]
+        with_overrides(path, plans[path])  # refuses a wrong value before the first chapter runs
+    for setting in settings:
+        if not any(setting in plan for plan in plans.values()):
+            raise SystemExit(f"no chapter has a parameter {setting!r}")
+    failed, minutes = [], {}
+    for path, known in plans.items():
+        start = time.perf_counter()
+        command = [sys.executable, str(HERE), path.name[:2], *known]
+        if subprocess.run(command).returncode:
+            failed.append(path.stem)
+        minutes[path.stem] = (time.perf_counter() - start) / 60
+    print("\nminutes")
+    for stem, value in minutes.items():
+        print(f"  {stem:28} {value:5.1f}{'  FAILED' if stem in failed else ''}")
+    print(f"  {'together':28} {sum(minutes.values()):5.1f}")
+    return failed
+
+
+def listing():
+    """Return the list of the chapters: title and measured minutes, read off their first lines."""
+    lines = [USAGE, ""]
+    for number, path in chapters().items():
+        head = path.read_text(encoding="utf-8")[:2000]
+        title = re.search(r"^# # \d+\. (.+)$", head, re.MULTILINE)[1]
+        minutes = re.search(r"([\d.]+) minutes on two cores", head)[1]
+        lines.append(f"{number:3}  {title:46} {minutes:>4} minutes")
+    lines += ["", "Minutes were measured on MNIST, on two cores."]
+    return "\n".join(lines)
+
+
+def main(arguments):
+    """Do what the command line says; return the exit status."""
+    # Before the first import of TensorFlow: its notices would hide the progress bars.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="replace")  # a terminal without ε or β
+    if not arguments:
+        print(listing())
+        return 0
+    first, *settings = arguments
+    if first == "all":
+        return 1 if run_all(settings) else 0
+    known = chapters()
+    if not first.isdecimal() or int(first) not in known:
+        raise SystemExit(f"no chapter {first!r}; there are {', '.join(map(str, known))} and all")
+    try:
+        run(known[int(first)], settings)
+    except KeyboardInterrupt:
+        print("\nInterrupted. What was finished is whole; run the chapter again for the rest.")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
