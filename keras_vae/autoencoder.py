@@ -26,7 +26,8 @@ def check_input(x, shape, bounded, name="x"):
     if not np.isfinite([low, high]).all():
         raise ValueError(f"{name} must be finite, it holds NaN or infinity")
     if bounded and (low < 0 or high > 1):
-        raise ValueError(f"{name} must lie in [0, 1], got {low:g} to {high:g}: divide by 255?")
+        hint = "vectors need a linear output" if low < 0 else "divide images by 255"
+        raise ValueError(f"{name} must lie in [0, 1], got {low:g} to {high:g}: {hint}")
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")

@@ -46,7 +46,7 @@ class SampleGrid(keras.callbacks.Callback):
         network: Keras model, (num, latent_dim) → images, (num, pixels).
         z: The latent points, an array, (num, latent_dim).
         folder: Where the pictures go; made if it is not there.
-        every: Draw after every so many epochs, at least 1, and before the first.
+        every: Draw after every so many epochs, at least 1, and once at the start.
         image_shape: Height and width of an image in pixels.
 
     Raises:
@@ -76,7 +76,10 @@ class SampleGrid(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.paths = []
-        self.draw(0)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if not self.paths:
+            self.draw(epoch)  # a resumed run does not begin at 0
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0:

@@ -26,7 +26,8 @@ def check_input(x, shape, bounded, name="x"):
     if not np.isfinite([low, high]).all():
         raise ValueError(f"{name} must be finite, it holds NaN or infinity")
     if bounded and (low < 0 or high > 1):
-        raise ValueError(f"{name} must lie in [0, 1], got {low:g} to {high:g}: divide by 255?")
+        hint = "vectors need a linear output" if low < 0 else "divide images by 255"
+        raise ValueError(f"{name} must lie in [0, 1], got {low:g} to {high:g}: {hint}")
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -188,6 +189,8 @@ class GAN(keras.Model):
 
         `seed` repeats a draw; None takes the next from the model's own generator.
         """
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {num_samples!r}")
         generator = self.seed_generator if seed is None else seed
         noise = keras.random.normal((num_samples, self.noise_dim), seed=generator)
         return self.generator.predict(noise, verbose=0)

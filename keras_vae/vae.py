@@ -28,7 +28,8 @@ def check_input(x, shape, bounded, name="x"):
     if not np.isfinite([low, high]).all():
         raise ValueError(f"{name} must be finite, it holds NaN or infinity")
     if bounded and (low < 0 or high > 1):
-        raise ValueError(f"{name} must lie in [0, 1], got {low:g} to {high:g}: divide by 255?")
+        hint = "vectors need a linear output" if low < 0 else "divide images by 255"
+        raise ValueError(f"{name} must lie in [0, 1], got {low:g} to {high:g}: {hint}")
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -234,6 +235,8 @@ class VAE(keras.Model):
 
         `seed` repeats a draw; None takes the next from the model's own generator.
         """
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {num_samples!r}")
         shape = (num_samples, *self.decoder.input_shape[1:])
         generator = self.sampling.seed_generator if seed is None else seed
         return self.decode(keras.random.normal(shape, seed=generator))

@@ -59,5 +59,7 @@ def test_sample_grid_leaves_pictures_and_a_film(x, tmp_path):
     assert film.n_frames == 3 and film.is_animated
     first, last = (np.asarray(PIL.Image.open(folder / name)) for name in names[:3:2])
     assert (first != last).any()
+    gan.fit(x, initial_epoch=5, epochs=6, callbacks=[grid], verbose=0)
+    assert [path.name for path in grid.paths] == ["epoch_005.png", "epoch_006.png"]
     with pytest.raises(ValueError, match="every"):
         SampleGrid(gan.generator, noise, folder, every=0)

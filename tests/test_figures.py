@@ -11,7 +11,6 @@ IMAGES = np.random.default_rng(0).uniform(size=(12, 784)).astype("float32")
 POINTS = np.random.default_rng(1).normal(size=(30, 2))
 
 
-
 def decode(z):
     """Return grey images whose brightness grows with the first latent variable."""
     return np.repeat(1 / (1 + np.exp(-z[:, :1])), 784, axis=1)

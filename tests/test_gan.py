@@ -121,6 +121,8 @@ def test_arguments_are_checked(x):
     with pytest.raises(ValueError, match="two objects"):
         gan.compile(adam, adam)
     gan.compile()
+    with pytest.raises(ValueError, match="num_samples"):
+        gan.generate(0)
     bytes_ = (255 * x).astype("uint8")
     for bad, words in ((255 * x, r"\[0, 1\]"), (bytes_, "uint8"), (x[:0], "one")):
         with pytest.raises(ValueError, match=words):

@@ -88,4 +88,3 @@ def test_a_chapter_has_its_form(path):
         if name in keras_vae.__all__
     )
     assert own <= 340
-

@@ -232,6 +232,8 @@ def test_networks_must_fit():
         with pytest.raises(ValueError, match="beta"):
             VAE(encoder, decoder, beta=beta)
     vae = VAE(encoder, decoder)
+    with pytest.raises(ValueError, match="num_samples"):
+        vae.generate(0)
     with pytest.raises(ValueError, match="beta"):
         vae.beta = -0.5
 

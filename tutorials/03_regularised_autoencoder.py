@@ -291,14 +291,15 @@ run.save_figure(figure, "structure_and_noise")
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 plt.close(figure)
 shown = ["ReLU code", "ReLU code, L2 on weights", "ReLU code, L1 on codes"]
-for name, style in zip(shown, ("-", "--", ":")):
+looks = (("-", "#332288"), ("--", "#CC6677"), (":", "#117733"))
+for name, (style, colour) in zip(shown, looks):
     kernels = [w for w in models[name].get_weights() if w.ndim == 2]
     sizes = np.sort(np.abs(np.concatenate([k.ravel() for k in kernels])))
     codes = np.sort(np.abs(models[name].encode(x_test)).ravel())
-    axes[0].plot(sizes, np.linspace(0, 1, len(sizes)), style, label=name)
-    axes[1].plot(codes, np.linspace(0, 1, len(codes)), style, label=name)
+    axes[0].plot(sizes, np.linspace(0, 1, len(sizes)), style, color=colour, label=name)
+    axes[1].plot(codes, np.linspace(0, 1, len(codes)), style, color=colour, label=name)
 axes[0].set(xlabel="size of a weight", ylabel="share of weights at most as large", xlim=(0, 0.5))
-axes[1].set(xlabel="size of a code", ylabel="share of codes at most as large", xlim=(-0.2, None))
+axes[1].set(xlabel="size of a code", ylabel="share of codes at most as large", xlim=(-0.2, 15))
 for ax in axes:
     ax.grid(alpha=0.3)
 axes[1].legend()
@@ -367,8 +368,8 @@ run.finish(
 # 2. Predict first: what does `code_dim=5` do to the floor and to the network? Run
 #    `python tutorials 3 code_dim=5`.
 #    <details><summary>Answer</summary>
-#    Five of ten directions are lost, and both errors rise several times over. Five clusters lie in a
-#    space of four dimensions, though, so the differences between clusters survive.
+#    Five of ten directions are lost, and both errors more than double. Five clusters lie in a space
+#    of four dimensions, though, so the differences between clusters survive.
 #    </details>
 # 3. Set `l1=1.0`. What becomes of the codes, and of the error?
 #    <details><summary>Answer</summary>

@@ -368,6 +368,8 @@ class VAE(keras.Model):
 
         `seed` repeats a draw; None takes the next from the model's own generator.
         """
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {num_samples!r}")
         shape = (num_samples, *self.decoder.input_shape[1:])
         generator = self.sampling.seed_generator if seed is None else seed
         return self.decode(keras.random.normal(shape, seed=generator))

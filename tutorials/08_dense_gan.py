@@ -30,7 +30,7 @@ seed = 0  # of the first weights, the noise and the order of the batches
 noise_dim = 100  # A4: 100
 generator_hidden_dims = (128,)  # A4: 128
 discriminator_hidden_dims = (128,)  # A4: 128
-epochs = 40  # A4: 1000
+epochs = 30  # A4: 1000
 batch_size = 32  # A4: 32
 learning_rate = 0.0002  # A4 names no optimizer; these are Radford et al. 2016's
 beta_1 = 0.5
@@ -300,6 +300,8 @@ class GAN(keras.Model):
 
         `seed` repeats a draw; None takes the next from the model's own generator.
         """
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {num_samples!r}")
         generator = self.seed_generator if seed is None else seed
         noise = keras.random.normal((num_samples, self.noise_dim), seed=generator)
         return self.generator.predict(noise, verbose=0)

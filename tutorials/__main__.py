@@ -76,10 +76,28 @@ def with_overrides(path, settings):
     return "".join(lines), overrides
 
 
+@contextlib.contextmanager
+def silent_standard_error():
+    """Keep TensorFlow's notices of its start, written below Python, off the screen."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def run(path, settings):
     """Run one chapter in this process."""
     source, overrides = with_overrides(path, settings)
-    from keras_vae import report  # late: it imports TensorFlow, the list of chapters needs none
+    with silent_standard_error():
+        import tensorflow as tf  # late: the list of chapters needs none
+
+        tf.config.list_physical_devices()
+    from keras_vae import report
 
     report.overrides.update(overrides)
     code = compile(source, str(path), "exec")
@@ -124,9 +142,7 @@ def listing():
 
 def main(arguments):
     """Do what the command line says; return the exit status."""
-    # Before the first import of TensorFlow: its notices would hide the progress bars.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="replace")  # a terminal without ε or β

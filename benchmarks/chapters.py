@@ -1,0 +1,132 @@
+"""Run every chapter at its defaults with several seeds, and print the table of the README.
+
+    python benchmarks/chapters.py run             MNIST, seeds 0 1 2: half an hour on two cores
+    python benchmarks/chapters.py run --data digits
+    python benchmarks/chapters.py table           the README's tables, from what was saved
+
+What was measured is saved in benchmarks/chapters_mnist.json and benchmarks/chapters_digits.json.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).parent
+TUTORIALS = HERE.parent / "tutorials"
+
+# The README's rows: chapter, measure as in the chapter's closing table, text, digits, reference.
+ROWS = [
+    (1, "test cross-entropy, nats per pixel", "test cross-entropy per pixel", 4,
+     "Keras blog, 32 numbers: about 0.093"),
+    (1, "test mean squared error per pixel", "test MSE per pixel", 4, "PCA, 32 components: 0.0168"),
+    (2, "MSE per pixel, trained with cross-entropy", "test MSE per pixel", 4,
+     "PCA, 64 components: 0.0091"),
+    (3, "ratio of the two", "fresh MSE over that of PCA, on vectors of 10 dimensions", 3,
+     "1: the floor of linear algebra"),
+    (3, "digits, test MSE, autoencoder", "test MSE per pixel of digits, 10 numbers", 4,
+     "PCA, 10 components: 0.0343"),
+    (4, "test −ELBO, nats per image", "test −ELBO, nats", 1, "predicting the mean image: 206.8"),
+    (5, "deep: test −ELBO, nats per image", "test −ELBO, nats, 32 latent variables", 1,
+     "chapter 4's shape, the same epochs: next row"),
+    (5, "shallow, chapter 4's shape: the same", "the same of chapter 4's shape", 1, ""),
+    (6, "test error %, pixels, 100 labels", "test error % with 100 labels: pixels", 1, "28"),
+    (6, "test error %, z_mean, 256, 100 labels", "the same: the article's 256 latent variables", 1,
+     ""),
+    (6, "test error %, z_mean, 10, 100 labels", "the same: ten latent variables", 1, ""),
+    (7, "images: mixture on z_mean, accuracy", "accuracy of a mixture on z_mean", 3,
+     "k-means on pixels: 0.53"),
+    (7, "images: mixture on z_mean, NMI", "its NMI", 3, "k-means on pixels: 0.50"),
+    (8, "rarest digit, % of 1000", "rarest digit among 1000 generated, %", 1, "10 if balanced"),
+    (8, "most frequent digit, % of 1000", "most frequent digit, %", 1, "10 if balanced"),
+]
+
+
+def run(data, seeds):
+    """Run all chapters with each seed; save what they measured after every one of them."""
+    path = HERE / f"chapters_{data}.json"
+    report = {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
+        "data": data,
+        "runs": [],
+    }
+    environment = {**os.environ, "MPLBACKEND": "Agg"}
+    for seed in seeds:
+        for chapter in sorted(TUTORIALS.glob("[0-9][0-9]_*.py")):
+            command = [sys.executable, str(TUTORIALS), chapter.name[:2]]
+            command += [f"data={data}", f"seed={seed}"]
+            with tempfile.TemporaryDirectory() as folder:
+                start = time.perf_counter()
+                subprocess.run(
+                    command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL
+                )
+                minutes = (time.perf_counter() - start) / 60
+                results = pathlib.Path(folder) / "outputs" / chapter.stem / "results.json"
+                result = json.loads(results.read_text(encoding="utf-8"))
+            result.update(seed=seed, minutes=round(minutes, 2))
+            report["runs"].append(result)
+            outside = [row["measure"] for row in result["rows"] if row["inside"] is False]
+            print(f"{chapter.stem} seed {seed}: {minutes:.1f} minutes {outside or ''}", flush=True)
+            aside = path.with_suffix(".writing")
+            aside.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
+            aside.replace(path)
+
+
+def values(report, chapter, measure):
+    """Return what the seeds gave for a measure of a chapter."""
+    return [
+        row["value"]
+        for result in report["runs"]
+        if int(result["chapter"][:2]) == chapter
+        for row in result["rows"]
+        if row["measure"].strip() == measure
+    ]
+
+
+def table(report):
+    """Return the README's table of results as Markdown: median (least to greatest)."""
+    lines = [
+        "| chapter | measured on MNIST | median of the seeds (least to greatest) | beside it |",
+        "|---|---|---|---|",
+    ]
+    for chapter, measure, text, digits, reference in ROWS:
+        found = values(report, chapter, measure)
+        middle, least, most = statistics.median(found), min(found), max(found)
+        spread = f"{middle:.{digits}f} ({least:.{digits}f} to {most:.{digits}f})"
+        lines.append(f"| {chapter} | {text} | {spread} | {reference} |")
+    return "\n".join(lines)
+
+
+def minutes(report):
+    """Return {chapter number: median minutes of the whole process}."""
+    found = {}
+    for result in report["runs"]:
+        found.setdefault(int(result["chapter"][:2]), []).append(result["minutes"])
+    return {chapter: statistics.median(times) for chapter, times in found.items()}
+
+
+def load(data):
+    """Return the saved report of a data set."""
+    return json.loads((HERE / f"chapters_{data}.json").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=["run", "table"])
+    parser.add_argument("--data", choices=["mnist", "digits"], default="mnist")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    arguments = parser.parse_args()
+    if arguments.what == "run":
+        run(arguments.data, arguments.seeds)
+    saved = load(arguments.data)
+    if arguments.data == "mnist":
+        print(table(saved))
+    print({chapter: round(m, 1) for chapter, m in minutes(saved).items()})
