@@ -49,18 +49,24 @@ ROWS = [
 ]
 
 
-def run(data, seeds):
-    """Run all chapters with each seed; save what they measured after every one of them."""
+def run(data, seeds, numbers):
+    """Run the chapters of these numbers with each seed; save after every one of them.
+
+    What was saved of other chapters and seeds is kept.
+    """
     path = HERE / f"chapters_{data}.json"
+    kept = load(data)["runs"] if path.exists() else []
     report = {
         "date": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
         "data": data,
-        "runs": [],
+        "runs": kept,
     }
     environment = {**os.environ, "MPLBACKEND": "Agg"}
     for seed in seeds:
         for chapter in sorted(TUTORIALS.glob("[0-9][0-9]_*.py")):
+            if numbers and int(chapter.name[:2]) not in numbers:
+                continue
             command = [sys.executable, str(TUTORIALS), chapter.name[:2]]
             command += [f"data={data}", f"seed={seed}"]
             with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +78,11 @@ def run(data, seeds):
                 results = pathlib.Path(folder) / "outputs" / chapter.stem / "results.json"
                 result = json.loads(results.read_text(encoding="utf-8"))
             result.update(seed=seed, minutes=round(minutes, 2))
+            same = [r for r in report["runs"] if (r["chapter"], r["seed"]) == (chapter.stem, seed)]
+            for old in same:
+                report["runs"].remove(old)
             report["runs"].append(result)
+            report["runs"].sort(key=lambda r: (r["seed"], r["chapter"]))
             outside = [row["measure"] for row in result["rows"] if row["inside"] is False]
             print(f"{chapter.stem} seed {seed}: {minutes:.1f} minutes {outside or ''}", flush=True)
             aside = path.with_suffix(".writing")
@@ -82,13 +92,16 @@ def run(data, seeds):
 
 def values(report, chapter, measure):
     """Return what the seeds gave for a measure of a chapter."""
-    return [
+    found = [
         row["value"]
         for result in report["runs"]
         if int(result["chapter"][:2]) == chapter
         for row in result["rows"]
         if row["measure"].strip() == measure
     ]
+    if not found:
+        raise KeyError(f"chapter {chapter} has no measure {measure!r}")
+    return found
 
 
 def table(report):
@@ -123,9 +136,10 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=["run", "table"])
     parser.add_argument("--data", choices=["mnist", "digits"], default="mnist")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--chapters", type=int, nargs="+", help="all by default")
     arguments = parser.parse_args()
     if arguments.what == "run":
-        run(arguments.data, arguments.seeds)
+        run(arguments.data, arguments.seeds, arguments.chapters)
     saved = load(arguments.data)
     if arguments.data == "mnist":
         print(table(saved))

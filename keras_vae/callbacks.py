@@ -1,5 +1,6 @@
 """What watches a training run: a warm-up of the KL divergence, and a film of what is generated."""
 
+import math
 import pathlib
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import PIL.Image
 
 from keras_vae.figures import image_grid
-from keras_vae.report import write_aside
+from keras_vae.report import make_folder, write_aside
 
 
 class KLWarmUp(keras.callbacks.Callback):
@@ -20,18 +21,23 @@ class KLWarmUp(keras.callbacks.Callback):
 
     Raises:
         ValueError: beta is negative or epochs below 1.
+        TypeError: At the start of a run, if the model has no beta.
 
     Source: Bowman et al. 2016, §3.1; Sønderby et al. 2016, §2.3.
     """
 
     def __init__(self, beta, epochs):
         super().__init__()
-        if not beta >= 0:
-            raise ValueError(f"beta must be at least 0, got {beta!r}")
+        if not 0 <= beta < math.inf:
+            raise ValueError(f"beta must be a number of at least 0, got {beta!r}")
         if not epochs >= 1:
             raise ValueError(f"epochs must be at least 1, got {epochs!r}")
         self.beta = beta
         self.epochs = epochs
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "beta"):
+            raise TypeError(f"KLWarmUp needs a model with a beta, got {self.model!r}")
 
     def on_epoch_begin(self, epoch, logs=None):
         self.model.beta = self.beta * min(1, epoch / self.epochs)
@@ -45,12 +51,14 @@ class SampleGrid(keras.callbacks.Callback):
     Args:
         network: Keras model, (num, latent_dim) → images, (num, pixels).
         z: The latent points, an array, (num, latent_dim).
-        folder: Where the pictures go; made if it is not there.
+        folder: Where the pictures go; made if it is not there. What an earlier run left of them
+            is removed at the start.
         every: Draw after every so many epochs, at least 1, and once at the start.
         image_shape: Height and width of an image in pixels.
 
     Raises:
         ValueError: `every` is below 1.
+        OSError: At the start of a run, if the folder cannot be written.
     """
 
     def __init__(self, network, z, folder, every=1, image_shape=(28, 28)):
@@ -74,7 +82,9 @@ class SampleGrid(keras.callbacks.Callback):
         self.paths.append(path)
 
     def on_train_begin(self, logs=None):
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
+        for old in (*self.folder.glob("epoch_*.png"), *self.folder.glob("samples.gif")):
+            old.unlink()
         self.paths = []
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -86,6 +96,8 @@ class SampleGrid(keras.callbacks.Callback):
             self.draw(epoch + 1)
 
     def on_train_end(self, logs=None):
+        if not self.paths:
+            return  # a run of no epochs
         frames = [PIL.Image.open(path).convert("L") for path in self.paths]
         durations = [400] * (len(frames) - 1) + [2000]  # milliseconds; the last frame rests
         write_aside(

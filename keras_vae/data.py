@@ -1,14 +1,14 @@
 """Data sets, the pipeline that feeds a training run, and the check for pipelines."""
 
+import hashlib
 import os
 import pathlib
+import tempfile
 import threading
-import urllib.error
 import urllib.request
 import zipfile
 import zlib
 
-import keras
 import numpy as np
 import scipy.ndimage
 import sklearn.datasets
@@ -72,37 +72,61 @@ def load_mnist(path=None):
 
 
 def download_mnist():
-    """Return the path of mnist.npz in Keras's cache, after downloading it if it is not there."""
-    home = os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")
-    if not os.path.isfile(os.path.join(home, "datasets", "mnist.npz")):
-        problem = ask_network()
-        if problem:
-            raise ConnectionError(
-                f"MNIST is not on this machine and could not be downloaded from {MNIST_URL} "
-                f"({problem}): set KERAS_VAE_MNIST to the path of an mnist.npz"
-            )
-    try:
-        return keras.utils.get_file("mnist.npz", origin=MNIST_URL, file_hash=MNIST_SHA256)
-    except Exception as error:  # get_file raises a bare Exception when the network fails
-        raise ConnectionError(f"the download of {MNIST_URL} failed: {error}") from error
+    """Return the path of mnist.npz in Keras's cache, after downloading it if it is not there.
+
+    Raises:
+        ConnectionError: No answer within ten seconds, or ten seconds of silence later on.
+    """
+    home = pathlib.Path(os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras")
+    for folder in (home, pathlib.Path(tempfile.gettempdir()) / ".keras"):
+        path = folder / "datasets" / "mnist.npz"
+        if path.is_file() and is_mnist(path.read_bytes()):
+            return path
+    print("MNIST is not on this machine; asking the network for it (11 MB) …", flush=True)
+    content = download(MNIST_URL)
+    if not is_mnist(content):
+        raise ConnectionError(f"what came from {MNIST_URL} is not MNIST: set KERAS_VAE_MNIST")
+    for folder in (home, pathlib.Path(tempfile.gettempdir()) / ".keras"):
+        try:
+            (folder / "datasets").mkdir(parents=True, exist_ok=True)
+            aside = folder / "datasets" / f".writing_{os.getpid()}_mnist.npz"
+            aside.write_bytes(content)
+            return aside.replace(folder / "datasets" / "mnist.npz")
+        except OSError:
+            continue  # a home that cannot be written
+    raise OSError(f"cannot write mnist.npz into {home} or {tempfile.gettempdir()}")
 
 
-def ask_network():
-    """Return None if MNIST's server answers within ten seconds, else what went wrong."""
-    outcome = ["no answer"]
+def is_mnist(content):
+    """Return whether bytes are those of Keras's mnist.npz."""
+    return hashlib.sha256(content).hexdigest() == MNIST_SHA256
+
+
+def download(url):
+    """Return the bytes at a URL; raise ConnectionError after ten seconds of silence."""
+    answered = threading.Event()
+    outcome = {"problem": f"no answer within {NETWORK_SECONDS} seconds"}
 
     def ask():
         try:
-            urllib.request.urlopen(MNIST_URL, timeout=NETWORK_SECONDS).close()
-            outcome[0] = None
-        except (OSError, urllib.error.URLError) as error:
-            outcome[0] = str(error)
+            with urllib.request.urlopen(url, timeout=NETWORK_SECONDS) as response:
+                answered.set()
+                outcome["content"] = response.read()
+        except OSError as error:
+            outcome["problem"] = str(error)
+            answered.set()
 
     # A thread, because no time limit covers the look-up of the host's name.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(NETWORK_SECONDS)
-    return outcome[0]
+    if answered.wait(NETWORK_SECONDS):
+        thread.join()
+    if "content" not in outcome:
+        raise ConnectionError(
+            f"MNIST is not on this machine and could not be downloaded from {url} "
+            f"({outcome['problem']}): set KERAS_VAE_MNIST to the path of an mnist.npz"
+        )
+    return outcome["content"]
 
 
 def load_digits():
@@ -140,7 +164,8 @@ def load_images(data="auto"):
     if data != "digits":
         try:
             splits = load_mnist()
-            print("Data: MNIST, 60 000 training images. For the small digits: data=digits.")
+            num = len(splits[0][0])
+            print(f"Data: MNIST, {num} training images. For the small digits: data=digits.")
             return "mnist", *splits
         except ConnectionError as error:
             if data == "mnist":
@@ -195,8 +220,9 @@ def make_vectors(
 def batches(arrays, batch_size, seed=0, passes=1):
     """Return a `tf.data` pipeline of shuffled batches, in a new order each epoch.
 
-    The order is a function of the seed and of how many epochs came before. (After
-    `keras.utils.set_random_seed`, `fit` on arrays repeats one order in every epoch.)
+    The order is a function of the seed, of `keras.utils.set_random_seed`'s, and of how many epochs
+    this pipeline has given: a resumed run begins with the first order again, so give it another
+    seed. (After `keras.utils.set_random_seed`, `fit` on arrays repeats one order in every epoch.)
 
     Args:
         arrays: An array, or a tuple of arrays of one length, such as (x, x).
@@ -224,17 +250,21 @@ def batches(arrays, batch_size, seed=0, passes=1):
     return rows.map(gather, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
-def check_images(dataset):
+def check_images(dataset, part=0):
     """Return the `tf.data` pipeline of images, checked: a bad batch stops the run that reads it.
 
-    The images are the elements, or the first part of tuples. Raises, while the pipeline is read,
+    The images are the elements, or of tuples the part of that number: of pairs of noisy and clean
+    images, part 1 must lie in [0, 1]. Raises, while the pipeline is read,
     `tf.errors.InvalidArgumentError` where an image is not finite or not within [0, 1]; at once,
-    TypeError where `dataset` is no pipeline and ValueError where its images are not floating point.
+    TypeError where `dataset` is no pipeline of tensors or tuples of them, and ValueError where its
+    images are not floating point.
     """
     if not isinstance(dataset, tf.data.Dataset):
         raise TypeError(f"dataset must be a tf.data.Dataset, got {type(dataset).__name__}")
     spec = dataset.element_spec
-    spec = spec[0] if isinstance(spec, tuple) else spec
+    spec = spec[part] if isinstance(spec, tuple) else spec
+    if not isinstance(spec, tf.TensorSpec):
+        raise TypeError(f"dataset must give tensors or tuples of tensors, got {spec}")
     if not spec.dtype.is_floating:
         raise ValueError(
             f"images must be floating point in [0, 1], got {spec.dtype.name}: "
@@ -242,13 +272,14 @@ def check_images(dataset):
         )
 
     def check(*element):
-        images = element[0]
+        images = element[part]
         # NaN is neither at least 0 nor at most 1.
         good = tf.reduce_all((images >= 0) & (images <= 1))
         found = tf.reduce_min(images), tf.reduce_max(images)
         message = "images must be finite and lie in [0, 1]; divide images by 255. Least, greatest:"
         with tf.control_dependencies([tf.Assert(good, [message, *found])]):
             images = tf.identity(images)
-        return (images, *element[1:]) if len(element) > 1 else images
+        checked = (*element[:part], images, *element[part + 1 :])
+        return checked if len(checked) > 1 else images
 
     return dataset.map(check)

@@ -1,7 +1,8 @@
 """Pictures: arrays in, a matplotlib Figure out. Nothing here trains or loads.
 
 Every function draws on `ax` if one is given, else on a new figure that is already closed, so that
-it can be saved, and a notebook shows it once.
+it can be saved, and a notebook shows it once. Every function raises ValueError where the arrays are
+not of the shapes that it names.
 """
 
 import matplotlib
@@ -29,6 +30,8 @@ def tile(images, columns, image_shape, gap=1):
     """Return the images as one picture, row by row, with a white gap of so many pixels."""
     images = np.asarray(images)
     height, width = image_shape
+    if images.dtype.kind not in "fb":
+        raise ValueError(f"images must be floating point in [0, 1], got {images.dtype}")
     if images.ndim < 2 or not len(images) or images[0].size != height * width:
         raise ValueError(
             f"images must have shape (num, {height * width}) for image_shape {image_shape}, "

@@ -10,7 +10,8 @@ def check_input(x, shape, bounded, name="x"):
     finite and, if `bounded`, within [0, 1]. A symbolic tensor has no values to look at yet."""
     symbolic = tf.is_tensor(x) and not hasattr(x, "numpy")
     x = x if symbolic else np.asarray(x)
-    if len(x.shape) != 1 + len(shape) or tuple(x.shape[1:]) != tuple(shape):
+    sizes = zip(shape, x.shape[1:])
+    if len(x.shape) != 1 + len(shape) or not all(a == b or None in (a, b) for a, b in sizes):
         want = ", ".join(["batch", *map(str, shape)])
         raise ValueError(f"{name} must have shape ({want}), got {tuple(x.shape)}")
     if not symbolic and not len(x):
@@ -26,7 +27,9 @@ def check_input(x, shape, bounded, name="x"):
     if not np.isfinite([low, high]).all():
         raise ValueError(f"{name} must be finite, it holds NaN or infinity")
     if bounded and (low < 0 or high > 1):
-        hint = "vectors need a linear output" if low < 0 else "divide images by 255"
+        hint = "divide images by 255"
+        if low < 0:
+            hint = "for vectors without bounds, a linear output (a VAE's likelihood: gaussian)"
         raise ValueError(f"{name} must lie in [0, 1], got {low:g} to {high:g}: {hint}")
 
 
@@ -37,16 +40,17 @@ class GAN(keras.Model):
     `fit` and `evaluate` take real images; `call` and `predict` take noise and return images.
 
     Args:
-        generator: Keras model, noise, (batch, noise_dim) → images in [0, 1].
-        discriminator: Keras model, images → one logit, (batch, 1), without a sigmoid.
+        generator: Functional Keras model, noise, (batch, noise_dim) → images in [0, 1].
+        discriminator: Functional Keras model, images → one logit, (batch, 1), without a sigmoid.
         noise_dim: Width of the noise.
         label_smoothing: The real images' label is 1 − label_smoothing, in [0, 0.5); the fake
             images' stays 0 (one-sided: Salimans et al. 2016, §3.4).
         seed: Of the noise; None for a fresh one.
 
     Raises:
-        TypeError: The generator or the discriminator is no Keras model.
-        ValueError: Their shapes do not fit each other or noise_dim, or label_smoothing is outside.
+        TypeError: The generator or the discriminator is no functional Keras model.
+        ValueError: Their shapes do not fit each other or noise_dim, the discriminator ends in a
+            sigmoid, or label_smoothing is outside.
 
     Source: Goodfellow et al. 2014, §3; A4 §3.2.2 and §4.2.
     """
@@ -55,8 +59,8 @@ class GAN(keras.Model):
                  name="gan", **kwargs):
         super().__init__(name=name, **kwargs)
         for role, network in (("generator", generator), ("discriminator", discriminator)):
-            if not isinstance(network, keras.Model):
-                raise TypeError(f"{role} must be a Keras model, got {network!r}")
+            if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
+                raise TypeError(f"{role} must be a functional Keras model, got {network!r}")
         if generator.input_shape != (None, noise_dim):
             raise ValueError(
                 f"noise_dim must be the width of the generator's input, "
@@ -71,6 +75,9 @@ class GAN(keras.Model):
             raise ValueError(
                 f"discriminator must return one logit, (None, 1), got {discriminator.output_shape}"
             )
+        last = getattr(discriminator.layers[-1], "activation", None)
+        if last is keras.activations.sigmoid:
+            raise ValueError("discriminator must return a logit: leave its sigmoid out")
         if not 0 <= label_smoothing < 0.5:
             raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing!r}")
         self.generator = generator
@@ -97,6 +104,9 @@ class GAN(keras.Model):
         """
         if g_optimizer is d_optimizer and not isinstance(g_optimizer, str):
             raise ValueError("g_optimizer and d_optimizer must be two objects: each has its state")
+        for key in ("loss", "metrics", "weighted_metrics"):
+            if kwargs.get(key):
+                raise ValueError(f"GAN has its own losses and metrics: compile it without {key}")
         super().compile(optimizer=g_optimizer, **kwargs)
         self.g_optimizer = self.optimizer
         self.d_optimizer = keras.optimizers.get(d_optimizer)
@@ -126,9 +136,10 @@ class GAN(keras.Model):
         d_loss = tf.reduce_mean(
             nats(real_label * (1 - self.label_smoothing), real_logits)
         ) + tf.reduce_mean(nats(fake_label, fake_logits))
+        d_loss += sum(self.discriminator.losses)  # its penalties, if it has any
         # Non-saturating: the generator wants its images called real. Its gradient does not fade
         # where the discriminator is sure, as that of log(1 − D) does.
-        g_loss = tf.reduce_mean(nats(real_label, fake_logits))
+        g_loss = tf.reduce_mean(nats(real_label, fake_logits)) + sum(self.generator.losses)
         d_accuracy_real = tf.reduce_mean(tf.cast(real_logits > 0, tf.float32))
         d_accuracy_fake = tf.reduce_mean(tf.cast(fake_logits <= 0, tf.float32))
         return d_loss, g_loss, d_accuracy_real, d_accuracy_fake
@@ -162,15 +173,16 @@ class GAN(keras.Model):
         return real
 
     def _track(self, losses, real):
+        num = tf.shape(real)[0]  # the last batch is smaller, and on a replica it may be empty
         for tracker, value in zip(self.metrics, losses):
-            tracker.update_state(value, sample_weight=tf.shape(real)[0])
+            tracker.update_state(tf.where(num > 0, value, 0.0), sample_weight=num)
         return {tracker.name: tracker.result() for tracker in self.metrics}
 
     def fit(self, x=None, *args, validation_data=None, **kwargs):
         """Train as `keras.Model.fit` does on real images, once the arrays have been looked at."""
         self._check(x, "x")
-        if isinstance(validation_data, (tuple, list)):
-            self._check(validation_data[0], "validation_data")
+        x_validation, _, _ = keras.utils.unpack_x_y_sample_weight(validation_data)
+        self._check(x_validation, "validation_data")
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # else Keras warns that it does not shuffle those
         return super().fit(x, *args, validation_data=validation_data, **kwargs)
@@ -179,6 +191,12 @@ class GAN(keras.Model):
         """Measure as `keras.Model.evaluate` does, on real images and as many fresh fakes."""
         self._check(x, "x")
         return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """Make images of noise as `keras.Model.predict` does, once the array has been looked at."""
+        if hasattr(x, "__array__"):
+            check_input(x, (self.noise_dim,), bounded=False, name="noise")
+        return super().predict(x, *args, **kwargs)
 
     def _check(self, x, name):
         if hasattr(x, "__array__"):  # not a tf.data pipeline: data.check_images looks into those

@@ -16,9 +16,12 @@ def reconstruction_error(model, x):
         x: Array, (num, …).
 
     Raises:
-        ValueError: The reconstruction has another shape.
+        ValueError: x is empty, not floating point or not finite, or the reconstruction has another
+            shape.
     """
     x = np.asarray(x)
+    if not x.size or x.dtype.kind != "f" or not np.isfinite(x).all():
+        raise ValueError(f"x must be floating point, finite and not empty, got {x.dtype} {x.shape}")
     reconstruction = np.asarray(model.predict(x, verbose=0))
     if reconstruction.shape != x.shape:
         raise ValueError(f"model must return x's shape, {x.shape}, got {reconstruction.shape}")
@@ -34,6 +37,11 @@ def active_units(vae, x, threshold=0.01):
     """Return how many latent variables the VAE uses: those whose z_mean varies over the data.
 
     A unit is active if the variance of its z_mean over x is above the threshold.
+
+    Args:
+        vae: Model with `encode(x)` → z_mean, z_log_var, each (num, latent_dim).
+        x: Array of examples, (num, …).
+        threshold: Least variance of an active unit.
 
     Source: Burda et al. 2016, §5.2 and appendix C.
     """

@@ -1,13 +1,17 @@
 """Builders of plain Keras networks: layers, no losses."""
 
+import collections.abc
+
 import keras
 
 
 def check_sizes(**sizes):
-    """Raise unless every size is a positive integer, or for `hidden_dims` a sequence of them."""
+    """Raise TypeError or ValueError unless every size is a positive integer, `hidden_dims` a
+    sequence of them."""
     for name, value in sizes.items():
         if name == "hidden_dims":
-            if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+            # An iterator would be used up here, and the network be built without hidden layers.
+            if isinstance(value, (str, bytes)) or not isinstance(value, collections.abc.Sequence):
                 raise TypeError(f"hidden_dims must be a sequence such as (256,), got {value!r}")
             values = list(value)
         else:
@@ -186,9 +190,11 @@ def dense_discriminator(
         A functional `keras.Model`.
 
     Raises:
-        TypeError, ValueError: A size is not a positive integer.
+        TypeError, ValueError: A size is not a positive integer, or dropout is outside.
     """
     check_sizes(input_dim=input_dim, hidden_dims=hidden_dims)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must lie in [0, 1), got {dropout!r}")
     inputs = keras.Input((input_dim,), name="x")
     x = hidden_layers(inputs, hidden_dims, activation)
     if dropout:

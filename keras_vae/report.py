@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import platform
+import sys
 import time
 
 import keras
@@ -36,6 +37,27 @@ def write_aside(path, write):
             aside.unlink()
 
 
+def make_folder(folder):
+    """Make a folder, or take the one that is there, and remove what a killed run left half-written.
+
+    Raises:
+        OSError: It cannot be made or written; the message says what to do.
+    """
+    folder = pathlib.Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".writing_*"):
+            left.unlink()
+        probe = folder / ".writing_probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(
+            f"cannot write the folder {folder.absolute()}: {error}. "
+            "Start from a working folder that you may write"
+        ) from error
+
+
 class Run:
     """The folder of one run of a chapter, and its closing table.
 
@@ -52,21 +74,15 @@ class Run:
         self.name = name
         self.folder = pathlib.Path(root) / name
         self.start = time.perf_counter()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "results.json").unlink(missing_ok=True)
-            for left in self.folder.glob(".writing_*"):  # by a run that was killed
-                left.unlink()
-        except OSError as error:
-            raise OSError(
-                f"cannot write the folder {self.folder.absolute()}: {error}. "
-                "Start from a working folder that you may write"
-            ) from error
-        write_aside(self.folder / ".probe", lambda aside: aside.touch())
-        (self.folder / ".probe").unlink()
+        self.saved = []
+        make_folder(self.folder)
+        (self.folder / "results.json").unlink(missing_ok=True)
+        with contextlib.suppress(AttributeError):
+            sys.stdout.reconfigure(errors="replace")  # a terminal or a file without ε or β
 
     def save_figure(self, figure, name):
         """Save a matplotlib Figure as `name`.png and return it, for a notebook to show."""
+        self.saved.append(f"{name}.png")
         write_aside(
             self.folder / f"{name}.png",
             lambda aside: figure.savefig(aside, dpi=150, bbox_inches="tight"),
@@ -75,6 +91,7 @@ class Run:
 
     def save_model(self, model, name):
         """Save a Keras model, with its optimizer's state, as `name`.keras; return the path."""
+        self.saved.append(f"{name}.keras")
         path = self.folder / f"{name}.keras"
         write_aside(path, model.save)
         return path
@@ -94,6 +111,7 @@ class Run:
         results = []
         lines = [("measure", "here", "expected", "")]
         for measure, value, ranges in rows:
+            value = float(value)
             low, high = ranges.get(data, (None, None))
             inside = None if low is None or changed else bool(low <= value <= high)
             mark = {True: "ok", False: "OUTSIDE", None: ""}[inside]
@@ -130,8 +148,9 @@ class Run:
         if changed:
             settings = ", ".join(f"{key}={value}" for key, value in changed.items())
             print(f"With {settings}; the expected ranges are for the defaults.")
-        names = [path.name for path in sorted(self.folder.iterdir()) if path.suffix != ".json"]
-        print(f"Pictures and models: {self.folder.absolute()}\n  {', '.join(names)}")
+        folders = [f"{path.name}/" for path in sorted(self.folder.iterdir()) if path.is_dir()]
+        print(f"Pictures and models: {self.folder.absolute()}")
+        print(f"  {', '.join(self.saved + folders)}")
         return table
 
 

@@ -12,7 +12,8 @@ def check_input(x, shape, bounded, name="x"):
     finite and, if `bounded`, within [0, 1]. A symbolic tensor has no values to look at yet."""
     symbolic = tf.is_tensor(x) and not hasattr(x, "numpy")
     x = x if symbolic else np.asarray(x)
-    if len(x.shape) != 1 + len(shape) or tuple(x.shape[1:]) != tuple(shape):
+    sizes = zip(shape, x.shape[1:])
+    if len(x.shape) != 1 + len(shape) or not all(a == b or None in (a, b) for a, b in sizes):
         want = ", ".join(["batch", *map(str, shape)])
         raise ValueError(f"{name} must have shape ({want}), got {tuple(x.shape)}")
     if not symbolic and not len(x):
@@ -28,7 +29,9 @@ def check_input(x, shape, bounded, name="x"):
     if not np.isfinite([low, high]).all():
         raise ValueError(f"{name} must be finite, it holds NaN or infinity")
     if bounded and (low < 0 or high > 1):
-        hint = "vectors need a linear output" if low < 0 else "divide images by 255"
+        hint = "divide images by 255"
+        if low < 0:
+            hint = "for vectors without bounds, a linear output (a VAE's likelihood: gaussian)"
         raise ValueError(f"{name} must lie in [0, 1], got {low:g} to {high:g}: {hint}")
 
 
@@ -79,16 +82,17 @@ class VAE(keras.Model):
     `tf.data` pipeline.
 
     Args:
-        encoder: Keras model, x → [z_mean, z_log_var], each (batch, latent_dim).
-        decoder: Keras model, z → the mean of p(x | z), in the shape of x.
+        encoder: Functional Keras model, x → [z_mean, z_log_var], each (batch, latent_dim).
+        decoder: Functional Keras model, z → the mean of p(x | z), in the shape of x.
         beta: Weight of the KL divergence, at least 0; may be set later, also while training.
         likelihood: "bernoulli" for x in [0, 1], with a decoder that ends in a sigmoid; "gaussian"
             (unit variance) for vectors without bounds.
         seed: Of the noise; None for a fresh one.
 
     Raises:
-        TypeError: A network is no Keras model, or the encoder does not return two tensors.
-        ValueError: Their shapes do not fit each other, beta is negative, or the likelihood unknown.
+        TypeError: A network is no functional Keras model, or the encoder gives not two tensors.
+        ValueError: Their shapes do not fit each other, beta is negative, the likelihood unknown, or
+            Bernoulli with a linear decoder.
 
     Source: Kingma & Welling 2014, eq. 10; beta: Higgins et al. 2017; A1 §3.2 and §4.2; A0 §3.3.
     """
@@ -97,8 +101,8 @@ class VAE(keras.Model):
                  **kwargs):
         super().__init__(name=name, **kwargs)
         for role, network in (("encoder", encoder), ("decoder", decoder)):
-            if not isinstance(network, keras.Model):
-                raise TypeError(f"{role} must be a Keras model, got {network!r}")
+            if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
+                raise TypeError(f"{role} must be a functional Keras model, got {network!r}")
         heads = encoder.output
         if not isinstance(heads, (list, tuple)) or len(heads) != 2:
             raise TypeError("encoder must return two tensors, [z_mean, z_log_var]")
@@ -114,6 +118,9 @@ class VAE(keras.Model):
             )
         if likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(f'likelihood must be "bernoulli" or "gaussian", got {likelihood!r}')
+        last = getattr(decoder.layers[-1], "activation", None)
+        if likelihood == "bernoulli" and last is keras.activations.linear:
+            raise ValueError('decoder must end in a sigmoid, or likelihood be "gaussian"')
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
@@ -146,6 +153,7 @@ class VAE(keras.Model):
 
     def call(self, x, training=False):
         """Return the reconstruction of x from z_mean, without noise, in x's shape."""
+        check_input(x, self.encoder.input_shape[1:], bounded=False)
         z_mean, _ = self.encoder(x, training=training)
         return self.decoder(z_mean, training=training)
 
@@ -193,15 +201,16 @@ class VAE(keras.Model):
         return x
 
     def _track(self, losses, x):
+        num = tf.shape(x)[0]  # the last batch is smaller, and on a replica it may be empty
         for tracker, value in zip(self.metrics, losses):
-            tracker.update_state(value, sample_weight=tf.shape(x)[0])  # the last batch is smaller
+            tracker.update_state(tf.where(num > 0, value, 0.0), sample_weight=num)
         return {tracker.name: tracker.result() for tracker in self.metrics}
 
     def fit(self, x=None, *args, validation_data=None, **kwargs):
         """Train as `keras.Model.fit` does, once the arrays have been looked at."""
         self._check(x, "x")
-        if isinstance(validation_data, (tuple, list)):
-            self._check(validation_data[0], "validation_data")
+        x_validation, _, _ = keras.utils.unpack_x_y_sample_weight(validation_data)
+        self._check(x_validation, "validation_data")
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # else Keras warns that it does not shuffle those
         return super().fit(x, *args, validation_data=validation_data, **kwargs)
@@ -211,14 +220,20 @@ class VAE(keras.Model):
         self._check(x, "x")
         return super().evaluate(x, *args, **kwargs)
 
+    def predict(self, x, *args, **kwargs):
+        """Reconstruct as `keras.Model.predict` does, once the array has been looked at."""
+        self._check(x, "x")
+        return super().predict(x, *args, **kwargs)
+
     def _check(self, x, name):
-        if self.get_compile_config().get("loss"):
-            raise ValueError("VAE computes its own loss: compile it without one")
+        for key in ("loss", "metrics", "weighted_metrics"):
+            if self.get_compile_config().get(key):
+                raise ValueError(f"VAE has its own loss and metrics: compile it without {key}")
         if hasattr(x, "__array__"):  # not a tf.data pipeline: data.check_images looks into those
             check_input(x, self.encoder.input_shape[1:], self.likelihood == "bernoulli", name)
 
     def encode(self, x):
-        """Return z_mean and z_log_var of the array x, each (num, latent_dim)."""
+        """Return z_mean and z_log_var of the array x, each (num, latent_dim); checks x as fit."""
         self._check(x, "x")
         return tuple(self.encoder.predict(x, verbose=0))
 
@@ -231,7 +246,7 @@ class VAE(keras.Model):
         return self.decode(self.encode(x)[0])
 
     def generate(self, num_samples, seed=None):
-        """Return new examples: decoded draws of z from the prior N(0, I).
+        """Return new examples, (num_samples, …): decoded draws of z from the prior N(0, I).
 
         `seed` repeats a draw; None takes the next from the model's own generator.
         """

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import small_autoencoder
 
 from keras_vae import Autoencoder, batches, dense_decoder, dense_encoder, gaussian_encoder
@@ -35,6 +36,10 @@ def test_networks_must_fit():
         Autoencoder(gaussian_encoder(12, (), 3), decoder)
     with pytest.raises(ValueError, match="code"):
         Autoencoder(encoder, dense_decoder(4, (), 12))
+    with pytest.raises(ValueError, match=r"\(None, 12\).*\(None, 13\)"):
+        Autoencoder(encoder, dense_decoder(3, (), 13))
+    with pytest.raises(TypeError, match="encoder must be a functional"):
+        Autoencoder(small_autoencoder(), decoder)
 
 
 def test_targets_and_inputs_are_checked(x):
@@ -52,6 +57,20 @@ def test_targets_and_inputs_are_checked(x):
         model.evaluate(x * np.nan, x)
     noisy = x + np.random.default_rng(0).normal(size=x.shape).astype("float32")
     model.fit(noisy, x, verbose=0)  # a denoising autoencoder's input may leave [0, 1]
+
+
+def test_the_targets_of_a_pipeline_are_checked(x):
+    model = small_autoencoder()
+    model.compile("adam", "mse")
+    labels = np.zeros((64, 1), "float32")
+    pairs = {
+        r"shape \(batch, 12\)": (x, labels),
+        "uint8": (x, (255 * x).astype("uint8")),
+        r"fit\(x, x\)": x,
+    }
+    for words, arrays in pairs.items():
+        with pytest.raises(ValueError, match=words):
+            model.fit(tf.data.Dataset.from_tensor_slices(arrays).batch(16), verbose=0)
 
 
 def test_a_linear_output_takes_vectors_without_bounds(x):

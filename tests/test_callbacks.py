@@ -41,9 +41,13 @@ def test_a_resumed_run_goes_on_with_the_warm_up(x):
 
 
 def test_warm_up_arguments():
-    for arguments in ((-1, 3), (1, 0)):
-        with pytest.raises(ValueError):
+    for arguments in ((-1, 3), (1, 0), (float("inf"), 3)):
+        with pytest.raises(ValueError, match="must be"):
             KLWarmUp(*arguments)
+    gan = small_gan()
+    gan.compile()
+    with pytest.raises(TypeError, match="beta"):
+        gan.fit(np.zeros((4, 12)), callbacks=[KLWarmUp(1.0, 2)], verbose=0)
 
 
 def test_sample_grid_leaves_pictures_and_a_film(x, tmp_path):
@@ -61,5 +65,12 @@ def test_sample_grid_leaves_pictures_and_a_film(x, tmp_path):
     assert (first != last).any()
     gan.fit(x, initial_epoch=5, epochs=6, callbacks=[grid], verbose=0)
     assert [path.name for path in grid.paths] == ["epoch_005.png", "epoch_006.png"]
+    names = sorted(path.name for path in folder.iterdir())  # nothing of the earlier film is left
+    assert names == ["epoch_005.png", "epoch_006.png", "samples.gif"]
+    gan.fit(x, initial_epoch=6, epochs=6, callbacks=[grid], verbose=0)  # a run of no epochs
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="cannot write the folder"):
+        here = SampleGrid(gan.generator, noise, tmp_path / "file", image_shape=(3, 4))
+        gan.fit(x, callbacks=[here], verbose=0)
     with pytest.raises(ValueError, match="every"):
         SampleGrid(gan.generator, noise, folder, every=0)

@@ -1,7 +1,6 @@
 import time
 import urllib.error
 
-import keras
 import numpy as np
 import pytest
 import sklearn.cluster
@@ -38,6 +37,7 @@ def offline(monkeypatch, tmp_path):
 
     monkeypatch.delenv("KERAS_VAE_MNIST", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras_home"))
+    monkeypatch.setattr(data.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(data.urllib.request, "urlopen", refuse)
 
 
@@ -131,6 +131,31 @@ def test_without_network_auto_takes_the_digits_and_says_so(offline, capsys):
         load_images("cifar")
 
 
+def test_a_download_lands_whole_and_checked(monkeypatch, tmp_path):
+    np.savez(tmp_path / "source.npz", **small_mnist())
+    content = (tmp_path / "source.npz").read_bytes()
+    monkeypatch.delenv("KERAS_VAE_MNIST", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(data, "MNIST_URL", (tmp_path / "source.npz").as_uri())
+    monkeypatch.setattr(data.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    with pytest.raises(ConnectionError, match="is not MNIST"):
+        load_mnist()
+    assert not (tmp_path / "home").exists()  # what is not MNIST is not kept
+    monkeypatch.setattr(data, "MNIST_SHA256", data.hashlib.sha256(content).hexdigest())
+    cached = tmp_path / "home" / "datasets" / "mnist.npz"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(content[:1000])  # what a download of another program left half-done
+    assert len(load_mnist()[0][0]) == 20
+    assert cached.read_bytes() == content and len(list(cached.parent.iterdir())) == 1
+    monkeypatch.setattr(data, "MNIST_URL", "file:///nowhere")
+    assert len(load_mnist()[0][0]) == 20  # from the cache
+    (tmp_path / "home2").touch()
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home2"))  # a home that cannot be written
+    monkeypatch.setattr(data, "MNIST_URL", (tmp_path / "source.npz").as_uri())
+    assert len(load_mnist()[0][0]) == 20
+    assert (tmp_path / "temporary" / ".keras" / "datasets" / "mnist.npz").is_file()
+
+
 def test_a_network_that_does_not_answer_is_given_up(offline, monkeypatch):
     monkeypatch.setattr(data, "NETWORK_SECONDS", 0.2)
     monkeypatch.setattr(data.urllib.request, "urlopen", lambda *a, **k: time.sleep(60))
@@ -202,6 +227,10 @@ def test_check_images_stops_a_run_at_the_bad_batch():
         check_images(tf.data.Dataset.from_tensor_slices(x.astype("uint8")))
     with pytest.raises(TypeError, match="ndarray"):
         check_images(x)
+    with pytest.raises(TypeError, match="tuples of tensors"):
+        check_images(tf.data.Dataset.from_tensor_slices({"x": x}))
+    noisy = tf.data.Dataset.from_tensor_slices((x - 1, x)).batch(2)
+    assert len([None for _ in check_images(noisy, part=1)]) == 4
 
 
 def test_a_pipeline_feeds_a_model():
@@ -216,4 +245,3 @@ def test_a_pipeline_feeds_a_model():
     vae.compile("adam")
     with pytest.raises(tf.errors.InvalidArgumentError, match="divide images by 255"):
         vae.fit(check_images(batches(255 * x, 10)), verbose=0)
-    assert keras.backend.backend() == "tensorflow"

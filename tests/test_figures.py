@@ -93,6 +93,7 @@ def test_the_ten_colours_differ_also_for_the_colour_blind():
     [
         lambda: figures.image_grid(IMAGES[:, :700]),
         lambda: figures.image_grid(IMAGES[:0]),
+        lambda: figures.image_grid((255 * IMAGES).astype("uint8")),
         lambda: figures.reconstructions(IMAGES),
         lambda: figures.reconstructions(IMAGES, IMAGES[:3]),
         lambda: figures.latent_scatter(POINTS, np.zeros(3)),

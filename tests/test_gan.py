@@ -112,6 +112,9 @@ def test_arguments_are_checked(x):
         GAN(generator, dense_generator(12, (), 2), 5)
     with pytest.raises(ValueError, match="label_smoothing"):
         GAN(generator, discriminator, 5, label_smoothing=0.6)
+    probability = keras.Sequential([keras.Input((12,)), keras.layers.Dense(1, "sigmoid")])
+    with pytest.raises(ValueError, match="logit"):
+        GAN(generator, probability, 5)
     with pytest.raises(TypeError, match="generator"):
         GAN("generator", discriminator, 5)
     gan = GAN(generator, discriminator, 5)
@@ -120,12 +123,24 @@ def test_arguments_are_checked(x):
     adam = keras.optimizers.Adam()
     with pytest.raises(ValueError, match="two objects"):
         gan.compile(adam, adam)
+    with pytest.raises(ValueError, match="without loss"):
+        gan.compile(loss="mse")
     gan.compile()
     with pytest.raises(ValueError, match="num_samples"):
         gan.generate(0)
-    bytes_ = (255 * x).astype("uint8")
-    for bad, words in ((255 * x, r"\[0, 1\]"), (bytes_, "uint8"), (x[:0], "one")):
-        with pytest.raises(ValueError, match=words):
-            gan.fit(bad)
-        with pytest.raises(ValueError, match=words):
-            gan.evaluate(bad)
+    with pytest.raises(ValueError, match=r"noise must have shape \(batch, 5\)"):
+        gan.predict(x)
+
+
+def test_weight_penalties_are_in_the_loss_of_their_network(x):
+    losses = {}
+    for penalty in (keras.regularizers.L2(0.5), None):
+        keras.utils.set_random_seed(0)
+        noise, pixels = keras.Input((5,)), keras.Input((12,))
+        images = keras.layers.Dense(12, "sigmoid", kernel_regularizer=penalty)(noise)
+        logit = keras.layers.Dense(1, kernel_regularizer=penalty)(pixels)
+        gan = GAN(keras.Model(noise, images), keras.Model(pixels, logit), 5, seed=0)
+        losses[penalty is not None] = [float(value) for value in gan.compute_losses(x)[:2]]
+    for i, network in enumerate((gan.discriminator, gan.generator)):
+        squares = np.sum(network.get_weights()[0] ** 2)
+        assert losses[True][i] == pytest.approx(losses[False][i] + 0.5 * squares, rel=1e-5)

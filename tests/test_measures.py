@@ -23,6 +23,9 @@ def test_reconstruction_error_of_a_constant():
     assert error["mse"] == pytest.approx((0.64 + 3 * 0.04) / 4)
     assert error["cross_entropy"] == pytest.approx(-(np.log(0.2) + 3 * np.log(0.8)) / 4, rel=1e-5)
     assert np.isnan(reconstruction_error(Constant(1.5), x)["cross_entropy"])
+    for bad in (x[:0], (255 * x).astype("uint8"), x * np.nan):
+        with pytest.raises(ValueError, match="x must be"):
+            reconstruction_error(Constant(0.5), bad)
     with pytest.raises(ValueError, match="shape"):
         model = Constant(0.5)
         model.predict = lambda x, verbose: x[:1]

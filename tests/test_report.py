@@ -2,6 +2,7 @@ import json
 
 import keras
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from conftest import small_vae
 
@@ -54,11 +55,17 @@ def test_ranges_are_those_of_the_data_set_and_of_the_defaults(tmp_path, monkeypa
     assert "epochs=2" in capsys.readouterr().out
 
 
-def test_a_number_that_is_none(tmp_path):
+def test_nan_is_outside_and_the_results_stay_json(tmp_path):
     rows = [("nan", float("nan"), {"mnist": (0, 1)})]
     table = Run("99_test", root=tmp_path).finish("mnist", rows)
     assert table.endswith("OUTSIDE")
-    json.loads((tmp_path / "99_test" / "results.json").read_text())
+    text = (tmp_path / "99_test" / "results.json").read_text(encoding="utf-8")
+    assert "NaN" not in text and json.loads(text)["rows"][0]["value"] == "nan"
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    rows = [("float", np.float32(0.5), {"mnist": (0, 1)}), ("int", np.int64(3), {})]
+    assert Run("99_test", root=tmp_path).finish("mnist", rows).splitlines()[1].endswith("ok")
 
 
 def test_nothing_half_written_stays(tmp_path):

@@ -7,8 +7,9 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
+import numpy as np
+import PIL.Image
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -34,7 +35,9 @@ QUICK = {
 def environment():
     """Return an environment in which the package of this checkout is found."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "Agg"}
+    return {
+        **os.environ, "PYTHONPATH": path, "MPLBACKEND": "Agg", "PYTHONIOENCODING": "utf-8"
+    }
 
 
 def start(arguments, folder, **kwargs):
@@ -66,6 +69,40 @@ def test_a_chapter_runs_to_its_end(number, tmp_path):
     assert len(list(folder.glob("*.keras"))) == source.count("run.save_model(")
     assert not list(folder.rglob(".writing_*"))
     assert str(folder) in done.stdout
+
+
+@pytest.mark.parametrize("page", ["find_the_bug", "failure_gallery"])
+def test_a_page_shows_what_it_promises(page, tmp_path, monkeypatch):
+    """Run in this process, to look at what the page found."""
+    monkeypatch.chdir(tmp_path)
+    path = TUTORIALS / f"{page}.py"
+    names = {"__name__": "__main__"}
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
+    results = json.loads((tmp_path / "outputs" / page / "results.json").read_text(encoding="utf-8"))
+    value = {row["measure"][:2]: [] for row in results["rows"]}
+    for row in results["rows"]:
+        value[row["measure"][:2]].append(float(row["value"]))
+    if page == "find_the_bug":
+        found = names["found"]
+        assert sorted(found) == list(range(1, 13))
+        assert found[1][-1] < found[1][0] < -1000  # a cross-entropy without a floor
+        assert found[2][0] > 40 and found[2][1] > 2  # far more nats, far beyond the prior
+        assert np.isnan(found[3]) or found[3] < -1000
+        assert found[4] == 0
+        assert found[5][1] < 0.5 * found[5][0]  # greys are gone
+        assert found[6] == [100.0, 100.0, 100.0]
+        assert found[7][0] == "trained" and "partially known" in found[7][1]
+        assert found[8] is True
+        assert found[9][0] < 0.01 and found[9][1] < 0.01  # the KL is zero, the copies alike
+        assert "No gradients" in found[10]
+        assert found[11]["d_accuracy_fake"] < 0.05 and found[11]["g_loss"] < 0.01
+        assert "get_config" in found[12]
+    else:
+        assert value["1:"][0] == 0 < value["1:"][1]
+        assert value["2:"][0] < 0.01 and value["2:"][1] > 2 * value["2:"][2] > 8
+        assert value["3:"] == [1.0] and value["4:"][0] < -1000
+        assert value["5:"][0] > 0.95 and value["5:"][2] < 0.9
+        assert value["6:"][0] <= 3 and value["6:"][1] >= 9
 
 
 def test_the_list_of_chapters(tmp_path):
@@ -131,18 +168,22 @@ def test_a_folder_that_cannot_be_written_stops_before_the_training(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="sends a signal")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_chapter_leaves_nothing_half_written(how, tmp_path):
-    command = [sys.executable, "-u", str(TUTORIALS), "4", "data=digits", "epochs=500"]
+    """Chapter 8 draws its film while it trains."""
+    command = [sys.executable, "-u", str(TUTORIALS), "8", "data=digits", "epochs=18"]
     process = subprocess.Popen(
         command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, encoding="utf-8",
     )
     for line in process.stdout:
-        if "Epoch 2" in line:
+        if "Epoch 4" in line:
             break
-    time.sleep(0.5)
     process.send_signal(how)
     rest = process.communicate(timeout=60)[0]
     if how == signal.SIGINT:
         assert process.returncode == 130 and "Interrupted" in rest
-    folder = tmp_path / "outputs" / "04_variational_autoencoder"
-    assert list(folder.iterdir()) == []  # no picture, no model and no table of a run cut short
+    folder = tmp_path / "outputs" / "08_dense_gan"
+    pictures = sorted(folder.rglob("epoch_*.png"))
+    assert len(pictures) >= 3
+    for path in pictures:
+        PIL.Image.open(path).load()  # whole
+    assert not list(folder.glob("*.keras")) and not (folder / "results.json").exists()

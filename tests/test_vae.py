@@ -106,7 +106,7 @@ def test_the_gradient_is_that_of_finite_differences(x):
     state.assign([7, 0])
     with tf.GradientTape() as tape:
         value = vae.compute_losses(x)[0]
-    assert float(value) == pytest.approx(loss(), rel=1e-12)
+    assert float(value) == pytest.approx(loss(), rel=1e-8)
     gradients = tape.gradient(value, vae.trainable_variables)
     rng = np.random.default_rng(0)
     for variable, gradient in zip(vae.trainable_variables, gradients):
@@ -218,8 +218,12 @@ def test_images_of_any_rank():
 
 def test_networks_must_fit():
     encoder, decoder = gaussian_encoder(12, (), 3), dense_decoder(3, (), 12)
-    with pytest.raises(TypeError, match="decoder must be a Keras model"):
+    with pytest.raises(TypeError, match="decoder must be a functional Keras model"):
         VAE(encoder, None)
+    with pytest.raises(TypeError, match="encoder must be a functional Keras model"):
+        VAE(small_vae(), decoder)
+    with pytest.raises(ValueError, match="sigmoid"):
+        VAE(encoder, dense_decoder(3, (), 12, output_activation=None))
     with pytest.raises(TypeError, match="two tensors"):
         VAE(dense_encoder(12, (), 3), decoder)
     with pytest.raises(ValueError, match=r"\(None, 3\).*\(None, 4\)"):
@@ -236,32 +240,6 @@ def test_networks_must_fit():
         vae.generate(0)
     with pytest.raises(ValueError, match="beta"):
         vae.beta = -0.5
-
-
-@pytest.mark.parametrize(
-    "spoil, words",
-    [
-        (lambda x: (255 * x).astype("uint8"), "floating point, got uint8 from 0 to 25.*/ 255"),
-        (lambda x: 255 * x, r"\[0, 1\], got 0.* to 25"),
-        (lambda x: x - 0.5, r"\[0, 1\]"),
-        (lambda x: np.where(x > 0.5, np.nan, x), "NaN"),
-        (lambda x: np.where(x > 0.5, np.inf, x), "infinity"),
-        (lambda x: x[:0], "at least one example"),
-        (lambda x: x[:, :-1], r"\(batch, 12\), got \(64, 11\)"),
-        (lambda x: x.reshape(64, 3, 4), r"\(batch, 12\), got \(64, 3, 4\)"),
-    ],
-)
-def test_bad_arrays_are_refused_with_a_reason(x, spoil, words):
-    vae = small_vae()
-    vae.compile("adam")
-    before = vae.get_weights()
-    for use in (vae.fit, vae.evaluate, vae.encode, vae.reconstruct):
-        with pytest.raises(ValueError, match=words):
-            use(spoil(x))
-    with pytest.raises(ValueError, match="validation_data"):
-        vae.fit(x, validation_data=(spoil(x), None))
-    for old, new in zip(before, vae.get_weights()):
-        np.testing.assert_array_equal(old, new)
 
 
 def test_a_pipeline_is_checked_when_traced(x):
@@ -290,6 +268,10 @@ def test_what_would_be_ignored_is_refused(x):
     vae.compile("adam", loss="mse")
     with pytest.raises(ValueError, match="its own loss"):
         vae.fit(x, verbose=0)
+    vae.compile("adam", metrics=["mse"])
+    with pytest.raises(ValueError, match="without metrics"):
+        vae.evaluate(x, verbose=0)
+    vae = small_vae()
     vae.compile("adam")
     with pytest.raises(ValueError, match="sample_weight"):
         vae.fit(x, x, sample_weight=np.ones(64), verbose=0)

@@ -1,12 +1,12 @@
 # %% [markdown]
 # # 3. Regularised autoencoder
 #
-# *Reproduces A3 §2.1, §3.1, §3.3.1 and §4.1. Corrects errata A3-1, A3-2, A3-3 and A3-10. TIME minutes on two cores.*
+# *Reproduces A3 §2.1, §3.1, §3.3.1 and §4.1. Corrects errata A3-1, A3-2, A3-3, A3-10, A3-13, A3-14 and A3-15. TIME minutes on two cores.*
 #
 # This chapter leaves images for a while. The data are **vectors** (向量) of 100 numbers without bounds, as
-# in article A3; real digits come back at the end. Three questions: what can a narrow code keep, and what not? What do the penalties (正则化,
-# regularisation) on weights and on codes do, which the article names and leaves out of its code? And how
-# far is a network from the best that linear algebra can do?
+# in article A3; real digits come back at the end. Three questions. What can a narrow code keep, and what not? What do
+# penalties (惩罚项) on weights and on codes do? This is **regularisation** (正则化); the article names it and leaves it out
+# of its code. And how far is a network from the best that linear algebra can do?
 
 # %%
 import keras
@@ -39,10 +39,10 @@ image_epochs = 10  # of the autoencoder for real digits
 # number tells anything about another (erratum A3-3). `make_vectors` makes data that have a
 # structure: five clusters in 10 dimensions, carried into 100 dimensions by a matrix, and some noise.
 #
-# $$x = W u + \varepsilon, \qquad u \in \mathbb R^{10},\quad W \in \mathbb R^{100 \times 10},\quad
-# \varepsilon \sim N(0,\, 0.3^2)$$
+# $$x = W u + \varepsilon, \qquad u = c_y + \tfrac12 \eta, \qquad W \in \mathbb R^{100 \times 10}$$
 #
-# The function is the package's own, word for word.
+# Here $c_y$ is the centre of cluster $y$, and $\eta$ and $\varepsilon$ are normal noise, $\varepsilon$ of standard deviation
+# 0.3. In the code a row is an example, so $W$ is the transpose of `linear_map`. The function is the package's own, word for word.
 
 # %%
 def make_vectors(
@@ -97,16 +97,16 @@ print("variance per number: structured", x_train.var().round(2), "noise", noise_
 # %% [markdown]
 # ## The formulas
 #
-# **The floor.** No linear code of $k$ numbers beats PCA with $k$ components. Its error on the
-# training rows is the sum of the variances that it leaves out, the smallest eigenvalues of the
-# covariance matrix:
+# **The floor.** No linear code of $k$ numbers beats PCA with $k$ components. Its mean squared error on the training rows
+# is the sum of the variances that it leaves out, divided by 100. These are the smallest eigenvalues
+# $\lambda_1 \ge \lambda_2 \ge \dots$ of the covariance matrix:
 #
-# $$\min \tfrac1{100} \lVert x - \hat x \rVert^2 = \tfrac1{100} \sum_{i > k} \lambda_i$$
+# $$\min \tfrac1{100} E \lVert x - \hat x \rVert^2 = \tfrac1{100} \sum_{i > k} \lambda_i$$
 
 # %%
 eigenvalues = np.linalg.eigvalsh(np.cov(x_train.T, bias=True))[::-1]  # (100,), largest first
 print("first twelve eigenvalues:", eigenvalues[:12].round(2))
-print("left out by 10 components:", (eigenvalues[code_dim:].sum() / 100).round(4))
+print(f"left out by {code_dim} components:", (eigenvalues[code_dim:].sum() / 100).round(4))
 
 # %% [markdown]
 # Ten eigenvalues are large and ninety are small: the structure has ten dimensions. For the article's
@@ -127,11 +127,12 @@ print(f"PCA on fresh data, {code_dim} components: structured {floor:.4f}, noise 
 # %% [markdown]
 # **The penalties.** A3 §2.1 adds a regularisation loss to the reconstruction loss. Two kinds are common:
 #
-# $$L_2 = \lambda_2 \sum_{\text{weights}} w^2 \qquad\qquad
-# L_1 = \lambda_1 \sum_{\text{code}} |z_j|$$
+# $$L_2 = \alpha_2 \sum_{\text{weights}} w^2 \qquad\qquad
+# L_1 = \alpha_1 \sum_{\text{code}} |z_j|$$
 #
-# $L_2$ pulls every weight towards zero, the more the larger it is. $L_1$ pulls every code towards zero
-# with constant force, so that small ones arrive at exactly zero when a ReLU helps: the code becomes **sparse** (稀疏).
+# ($\alpha_2$ is `l2` and $\alpha_1$ is `l1`; $L_1$ is a mean over the batch.) $L_2$ pulls every weight towards zero, large
+# ones more strongly. $L_1$ pulls every code unit towards zero with the same force, however small it is. With a ReLU the
+# small ones then become exactly zero: the code is **sparse** (稀疏).
 # In both cases the builders take a Keras regulariser and Keras adds the penalty to the loss.
 
 # %%
@@ -328,6 +329,9 @@ run.save_model(models["linear code"], "autoencoder")
 # | A3-2 | a sigmoid output for targets of N(0, 1): every negative value is out of reach | a linear output |
 # | A3-3 | 100 independent normals as data: nothing to compress | data of ten dimensions, and noise beside them |
 # | A3-10 | a regularisation loss in the text, none in the code | L1 and L2, measured |
+# | A3-13 | `keras.losses.mean_squared_error`, which Keras 3.15 no longer has: an `AttributeError` | `reconstruction_error` |
+# | A3-14 | a thousand numbers under the name of the mean squared error | one number |
+# | A3-15 | the error on the rows that were trained on | fresh rows beside them |
 #
 # ## What to expect
 
@@ -339,10 +343,10 @@ run.finish(
     data,
     [
         ("fresh MSE, linear code", linear["fresh"], {}),
-        ("fresh MSE, PCA with 10 components", floor, {}),
+        ("fresh MSE, PCA with as many components", floor, {}),
         ("ratio of the two", linear["fresh"] / floor, {}),
         ("fresh MSE on noise, linear code", noise["fresh"], {}),
-        ("fresh MSE on noise, PCA with 10 components", noise_floor, {}),
+        ("fresh MSE on noise, PCA with as many", noise_floor, {}),
         ("train MSE on noise, linear code", noise["train"], {}),
         ("MSE of the best sigmoid output on noise", sigmoid_floor, {}),
         ("mean |weight|, ReLU code", relu["weights"], {}),
@@ -373,6 +377,6 @@ run.finish(
 #    </details>
 # 3. Set `l1=1.0`. What becomes of the codes, and of the error?
 #    <details><summary>Answer</summary>
-#    All codes go to zero: that is the cheapest. The decoder then returns one vector for every input, the
-#    mean, and the error is the variance of the data.
+#    All codes go to zero: the penalty wins before the decoder has learned to use them. The decoder then returns one
+#    vector for every input, the mean, and the error is the variance of the data.
 #    </details>

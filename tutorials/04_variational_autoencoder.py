@@ -1,10 +1,11 @@
 # %% [markdown]
 # # 4. Variational autoencoder
 #
-# *Reproduces A1 §2.2, §3.2 and §4.2; A2 §2 and §3; A3 §2.2, §3.2 and §3.3.2; A4 §2.2.1 and §3.2.1. Corrects errata A1-3 … A1-8, A2-5 and A4-2. TIME minutes on two cores.*
+# *Reproduces A1 §2.2, §3.2 and §4.2; A2 §2 and §3; A3 §2.2, §3.2 and §3.3.2; A4 §2.2.1 and §3.2.1. Corrects errata A1-3, A1-4, A1-5, A1-6, A1-7, A1-8, A1-9, A1-11, A1-13, A2-5, A2-8 and A4-2. TIME minutes on two cores.*
 #
 # An autoencoder gives each image a point. A **variational autoencoder** (变分自编码器, VAE) gives it a
-# small cloud: a mean and a width in every latent direction. The decoder has to cope with any point of the
+# small cloud: a mean and a width in every direction of the code. The numbers of a VAE's code are called **latent
+# variables** (隐变量). The decoder has to cope with any point of the
 # cloud. And all clouds together have to look like one simple cloud around zero, the **prior** (先验分布).
 # So a point drawn from the prior decodes to something that looks like the data: a VAE can draw.
 #
@@ -50,14 +51,15 @@ passes = {"mnist": 1, "digits": 20}[data]  # on the small digits an epoch is twe
 # %% [markdown]
 # ## The formulas
 #
-# **What is minimised.** For an image $x$, the encoder gives a normal distribution
-# $q(z | x) = N(\mu, \sigma^2)$ over latent variables (隐变量), and the decoder gives $p(x | z)$. Then
+# **What is minimised.** For an image $x$, the encoder gives a normal distribution $q(z | x) = N(\mu, \sigma^2)$ over the
+# latent variables, and the decoder gives $p(x | z)$. The prior is $p(z) = N(0, I)$. $E_q$ is the mean over draws of z from q, and
+# $D_{KL}(q \,\|\, p) = E_q[\log q - \log p]$ is never negative. Then
 #
 # $$-\log p(x) \;\le\; \underbrace{E_{q(z|x)}\big[-\log p(x | z)\big]}_{\text{reconstruction loss}}
 # \;+\; \underbrace{D_{KL}\big(q(z | x)\,\|\,p(z)\big)}_{\text{KL loss}} \;=\; -\text{ELBO}$$
 #
-# The right side is the negative **evidence lower bound** (证据下界, ELBO). Making it small raises a lower
-# bound of the probability that the model gives to the data. Both terms are sums, over the pixels and over the latent
+# because the two sides differ by $D_{KL}(q(z | x) \,\|\, p(z | x))$. The right side is the negative **evidence lower
+# bound** (证据下界, ELBO). Making it small raises a lower bound of the log-probability that the model gives to the image. Both terms are sums, over the pixels and over the latent
 # variables, in nats an image. (A2 §3.4 prints the bound with $+\lVert x - \hat x\rVert^2$: raising that
 # makes the copies worse, erratum A2-5. A4 §3.2.1 leaves the KL out, erratum A4-2.)
 #
@@ -95,9 +97,11 @@ print("article: log of the output ", tf.math.log(layer_output).numpy())
 print("here: sigma from the output", np.exp(0.5 * layer_output))
 
 # %% [markdown]
-# **The reparameterisation trick** (重参数化). A draw from $N(\mu, \sigma^2)$ can't be differentiated. So draw
+# **The reparameterisation trick** (重参数化技巧). A draw from $N(\mu, \sigma^2)$ can't be differentiated. So draw
 # $\varepsilon$ from $N(0, 1)$ first, and compute $z = \mu + \sigma \varepsilon$. Now $z$ is an ordinary formula in
-# $\mu$ and $\sigma$, and gradients pass through it.
+# $\mu$ and $\sigma$, and gradients pass through it. `GradientTape` records what is computed, so that TensorFlow can
+# differentiate it. Take the mean of $z^2$, which is $\mu^2 + \sigma^2$: its derivatives are $2 \mu = 2$ with respect to $\mu$
+# and $\sigma^2 = 0.37$ with respect to $\log \sigma^2$.
 
 # %%
 mu_variable, log_var_variable = tf.Variable(mu), tf.Variable(log_var)
@@ -113,7 +117,8 @@ print("gradients:", [float(g) for g in tape.gradient(mean_square, [mu_variable, 
 #
 # $$-\log p(x | z) = -\sum_i \big[ x_i \log \hat x_i + (1 - x_i) \log (1 - \hat x_i) \big]$$
 #
-# How large is that for a model that knows nothing but the mean image? This is the number to beat:
+# (Strictly, that is a probability for pixels that are 0 or 1 only. For grey pixels it is the usual stand-in: a good loss,
+# and a bound by analogy.) How large is it for a model that knows nothing but the mean image? This is the number to beat:
 
 # %%
 p = x_train.mean(axis=0).astype("float64").clip(1e-6, 1 - 1e-6)
@@ -124,7 +129,7 @@ print(f"predicting the mean image: {mean_image:.1f} nats an image")
 # ## The model
 #
 # The encoder has two linear heads. (In the article the mean is a ReLU layer, which can't be negative:
-# half of the latent space is out of its reach, erratum A1-3.)
+# the negative half of every coordinate is out of its reach, erratum A1-3.)
 
 # %%
 def gaussian_encoder(input_dim, hidden_dims, latent_dim, activation="relu", name="encoder"):
@@ -200,7 +205,7 @@ class Sampling(keras.layers.Layer):
 
 # %% [markdown]
 # Now the model. Read `compute_losses` first: it holds the two terms of the formula. `train_step` is what
-# Keras's `fit` calls for each batch. Everything else is checks, saving, and the verbs.
+# Keras's `fit` calls for each batch. Everything else is checks, saving, and methods such as `encode` and `generate`.
 
 # %%
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -212,16 +217,17 @@ class VAE(keras.Model):
     `tf.data` pipeline.
 
     Args:
-        encoder: Keras model, x → [z_mean, z_log_var], each (batch, latent_dim).
-        decoder: Keras model, z → the mean of p(x | z), in the shape of x.
+        encoder: Functional Keras model, x → [z_mean, z_log_var], each (batch, latent_dim).
+        decoder: Functional Keras model, z → the mean of p(x | z), in the shape of x.
         beta: Weight of the KL divergence, at least 0; may be set later, also while training.
         likelihood: "bernoulli" for x in [0, 1], with a decoder that ends in a sigmoid; "gaussian"
             (unit variance) for vectors without bounds.
         seed: Of the noise; None for a fresh one.
 
     Raises:
-        TypeError: A network is no Keras model, or the encoder does not return two tensors.
-        ValueError: Their shapes do not fit each other, beta is negative, or the likelihood unknown.
+        TypeError: A network is no functional Keras model, or the encoder gives not two tensors.
+        ValueError: Their shapes do not fit each other, beta is negative, the likelihood unknown, or
+            Bernoulli with a linear decoder.
 
     Source: Kingma & Welling 2014, eq. 10; beta: Higgins et al. 2017; A1 §3.2 and §4.2; A0 §3.3.
     """
@@ -230,8 +236,8 @@ class VAE(keras.Model):
                  **kwargs):
         super().__init__(name=name, **kwargs)
         for role, network in (("encoder", encoder), ("decoder", decoder)):
-            if not isinstance(network, keras.Model):
-                raise TypeError(f"{role} must be a Keras model, got {network!r}")
+            if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
+                raise TypeError(f"{role} must be a functional Keras model, got {network!r}")
         heads = encoder.output
         if not isinstance(heads, (list, tuple)) or len(heads) != 2:
             raise TypeError("encoder must return two tensors, [z_mean, z_log_var]")
@@ -247,6 +253,9 @@ class VAE(keras.Model):
             )
         if likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(f'likelihood must be "bernoulli" or "gaussian", got {likelihood!r}')
+        last = getattr(decoder.layers[-1], "activation", None)
+        if likelihood == "bernoulli" and last is keras.activations.linear:
+            raise ValueError('decoder must end in a sigmoid, or likelihood be "gaussian"')
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
@@ -279,6 +288,7 @@ class VAE(keras.Model):
 
     def call(self, x, training=False):
         """Return the reconstruction of x from z_mean, without noise, in x's shape."""
+        check_input(x, self.encoder.input_shape[1:], bounded=False)
         z_mean, _ = self.encoder(x, training=training)
         return self.decoder(z_mean, training=training)
 
@@ -326,15 +336,16 @@ class VAE(keras.Model):
         return x
 
     def _track(self, losses, x):
+        num = tf.shape(x)[0]  # the last batch is smaller, and on a replica it may be empty
         for tracker, value in zip(self.metrics, losses):
-            tracker.update_state(value, sample_weight=tf.shape(x)[0])  # the last batch is smaller
+            tracker.update_state(tf.where(num > 0, value, 0.0), sample_weight=num)
         return {tracker.name: tracker.result() for tracker in self.metrics}
 
     def fit(self, x=None, *args, validation_data=None, **kwargs):
         """Train as `keras.Model.fit` does, once the arrays have been looked at."""
         self._check(x, "x")
-        if isinstance(validation_data, (tuple, list)):
-            self._check(validation_data[0], "validation_data")
+        x_validation, _, _ = keras.utils.unpack_x_y_sample_weight(validation_data)
+        self._check(x_validation, "validation_data")
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # else Keras warns that it does not shuffle those
         return super().fit(x, *args, validation_data=validation_data, **kwargs)
@@ -344,14 +355,20 @@ class VAE(keras.Model):
         self._check(x, "x")
         return super().evaluate(x, *args, **kwargs)
 
+    def predict(self, x, *args, **kwargs):
+        """Reconstruct as `keras.Model.predict` does, once the array has been looked at."""
+        self._check(x, "x")
+        return super().predict(x, *args, **kwargs)
+
     def _check(self, x, name):
-        if self.get_compile_config().get("loss"):
-            raise ValueError("VAE computes its own loss: compile it without one")
+        for key in ("loss", "metrics", "weighted_metrics"):
+            if self.get_compile_config().get(key):
+                raise ValueError(f"VAE has its own loss and metrics: compile it without {key}")
         if hasattr(x, "__array__"):  # not a tf.data pipeline: data.check_images looks into those
             check_input(x, self.encoder.input_shape[1:], self.likelihood == "bernoulli", name)
 
     def encode(self, x):
-        """Return z_mean and z_log_var of the array x, each (num, latent_dim)."""
+        """Return z_mean and z_log_var of the array x, each (num, latent_dim); checks x as fit."""
         self._check(x, "x")
         return tuple(self.encoder.predict(x, verbose=0))
 
@@ -364,7 +381,7 @@ class VAE(keras.Model):
         return self.decode(self.encode(x)[0])
 
     def generate(self, num_samples, seed=None):
-        """Return new examples: decoded draws of z from the prior N(0, I).
+        """Return new examples, (num_samples, …): decoded draws of z from the prior N(0, I).
 
         `seed` repeats a draw; None takes the next from the model's own generator.
         """
@@ -405,8 +422,9 @@ history = vae.fit(
 # %% [markdown]
 # ## The numbers
 #
-# Keras's own evaluation on the test images, then the same apart, in NumPy and SciPy: the encoder's
-# outputs, noise drawn by NumPy, the closed-form KL and the Bernoulli term written out.
+# Keras's own evaluation on the test images, then the same quantities computed separately, in NumPy and SciPy: the encoder's
+# outputs, noise drawn by NumPy, the closed-form KL and the Bernoulli term written out. And a count: a latent variable is
+# **active** (活跃) if the variance of its `z_mean` over the test images is above 0.01; otherwise it has gone silent.
 
 # %%
 elbo = vae.evaluate(x_test, batch_size=1000, verbose=0, return_dict=True)
@@ -462,11 +480,15 @@ run.save_model(vae, "vae")
 # |---|---|---|
 # | A1-3 | the mean is the output of a ReLU layer: never negative | a linear head |
 # | A1-4 | the logarithm of an unbounded linear output: NaN below zero | the output is the log of the variance |
-# | A1-5 | noise of the static shape, whose batch size is unknown: an error | the shape at run time |
+# | A1-5 | noise of the static shape: an error, unless all batches are full | the shape at run time |
 # | A1-6 | the Huber loss on three outputs and one target: an error; mended, still no KL | reconstruction + β KL |
 # | A1-7 | `sample` puts z through the layer that reads pixels: an error | `generate`: prior, then decoder |
 # | A1-8 | the KL is called an entropy distance | it is not symmetric: a divergence |
+# | A1-9 | the scale is a layer of its own on the pixels: an error unless it is as wide as the hidden layer | both heads on the hidden layer |
+# | A1-11 | with all else mended, no KL in the loss | reconstruction + β KL |
+# | A1-13 | choose β by the best score in cross-validation: by its own loss β = 0 always wins | one yardstick, the bound at β = 1 |
 # | A2-5 | a bound with −KL and *plus* the squared error | ELBO = −reconstruction loss − KL |
+# | A2-8 | the reconstruction counted twice; the bound once minimised, once maximised | −ELBO, minimised |
 # | A4-2 | the VAE's objective is printed as the autoencoder's | the ELBO |
 #
 # ## What to expect

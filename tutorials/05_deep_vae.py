@@ -1,13 +1,15 @@
 # %% [markdown]
 # # 5. A deeper VAE, β, and the latent plane
 #
-# *Reproduces A0 §3 and §4. Corrects errata A0-1 … A0-9. TIME minutes on two cores.*
+# *Reproduces A0 §3 and §4. Corrects errata A0-1, A0-2, A0-3, A0-4, A0-5, A0-6, A0-7, A0-8, A0-9, A0-10, A0-11 and A0-12. TIME minutes on two cores.*
 #
-# Chapter 4's encoder had one hidden layer. Article A0 stacks three: 784–128–64–32, and back. Does depth
-# help? Then the weight β of the KL divergence: what does it trade for what? At last we shrink the latent
+# Chapter 4's encoder had one hidden layer. Article A0 has two before the latent layer: 784–128–64–32, and back. Does
+# depth help? Then the weight β of the KL divergence: what does it trade for what? Finally we shrink the latent
 # space (隐空间) to a plane, so that the whole of it can be looked at.
 
 # %%
+import math
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,8 +26,8 @@ seed = 0  # of the first weights, the noise and the order of the batches
 hidden_dims = (128, 64)  # A0: 128 and 64
 latent_dim = 32  # A0: 32
 decoder_hidden_dims = (32, 64, 128)  # A0: 32, 64 and 128
-epochs = 30  # A0: 100
-plane_epochs = 24  # of the VAE with two latent variables
+epochs = 24  # A0: 100
+plane_epochs = 21  # of the VAE with two latent variables
 batch_size = 256  # A0: Keras's default, 32
 warm_up_epochs = 5  # β rises from 0 to 1 in so many epochs
 high_beta = 4.0  # A0 §3.3 names β and gives no value
@@ -49,8 +51,8 @@ passes = {"mnist": 1, "digits": 20}[data]  # on the small digits an epoch is twe
 #
 # $$L = L_{\text{reconstruction}} + \beta L_{KL}$$
 #
-# The KL tells how many nats the code $z$ says about the image: the **rate**. The reconstruction loss
-# tells how wrong the copy is: the **distortion**. β is the price of a nat of rate. Only at β = 1 is $L$
+# The KL, averaged over images, is an upper limit of how many nats z can tell about the image: the **rate** (码率). The
+# reconstruction loss tells how wrong the copy is: the **distortion** (失真). β is the price of a nat of rate. Only at β = 1 is $L$
 # the bound −ELBO. (The article's code has no KL at all, erratum A0-7. And the KL does not measure the
 # encoder's uncertainty, as A0 §3.1 says: it is zero for an encoder as wide as the prior and grows in both directions.)
 
@@ -62,7 +64,7 @@ print("KL, nats    ", kl.round(2))
 
 # %% [markdown]
 # At the start of training the KL is easy to make small and the reconstruction is not. A network can
-# then switch latent variables off before it has found a use for them. A **warm-up** lets β rise from 0 to its target.
+# then switch latent variables off before it has found a use for them. A **warm-up** (KL 预热) lets β rise from 0 to its target.
 
 # %%
 class KLWarmUp(keras.callbacks.Callback):
@@ -75,18 +77,23 @@ class KLWarmUp(keras.callbacks.Callback):
 
     Raises:
         ValueError: beta is negative or epochs below 1.
+        TypeError: At the start of a run, if the model has no beta.
 
     Source: Bowman et al. 2016, §3.1; Sønderby et al. 2016, §2.3.
     """
 
     def __init__(self, beta, epochs):
         super().__init__()
-        if not beta >= 0:
-            raise ValueError(f"beta must be at least 0, got {beta!r}")
+        if not 0 <= beta < math.inf:
+            raise ValueError(f"beta must be a number of at least 0, got {beta!r}")
         if not epochs >= 1:
             raise ValueError(f"epochs must be at least 1, got {epochs!r}")
         self.beta = beta
         self.epochs = epochs
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "beta"):
+            raise TypeError(f"KLWarmUp needs a model with a beta, got {self.model!r}")
 
     def on_epoch_begin(self, epoch, logs=None):
         self.model.beta = self.beta * min(1, epoch / self.epochs)
@@ -136,8 +143,8 @@ shallow_history = shallow.fit(
 )
 
 # %% [markdown]
-# The latent plane: the same layers and two latent variables. A film shows the decoded plane as it
-# forms: `film/samples.gif` in the run's folder.
+# The latent plane: the same layers and two latent variables. An animation shows how the decoded plane forms:
+# `film/samples.gif` in the run's folder.
 
 # %%
 plane = build(hidden_dims, 2, decoder_hidden_dims)
@@ -180,8 +187,8 @@ for name, vae in models.items():
 
 # %% [markdown]
 # The deep network's copies are a little worse and its rate is lower by more, so its bound is better. (It also has
-# twice as many parameters: this is no proof that depth alone does it.) At a high β the rate falls to half, and the
-# sum is worse at β = 1, as it must be: only there is it the bound.
+# twice as many parameters: this is no proof that depth alone does it.) At a high β the rate falls to about half. The
+# sum at β = 1 gets worse, because the model was now trained for another sum.
 #
 # ## The pictures
 
@@ -224,10 +231,13 @@ run.save_figure(figure, "generated")
 # | A0-3 | an `Input` made inside `call`, and the encoder applied to it: a shape error | both heads from one pass |
 # | A0-4 | a `KLDivLoss` layer that makes z: there is none, and a divergence is a number, not a sampler | `Sampling`, and the KL in the loss |
 # | A0-5 | `fit(data)` with a loss, three outputs and no target: an error | a `train_step` of its own |
-# | A0-6 | noise of shape 28 × 28 into a network of 784: a shape error; flattened, a sigmoid can't reach it | images in [0, 1] |
+# | A0-6 | noise of shape 28 × 28 where flat rows of 784 are meant: a shape error; flattened, half of it lies below 0, where a sigmoid can't reach | images in [0, 1] |
 # | A0-7 | β times the KL in the formula, no KL in the code | β in the loss |
 # | A0-8 | a VAE is said to join autoencoder and GAN | there is no adversary, and the VAE is the older one |
 # | A0-9 | the KL is said to measure the encoder's uncertainty | how far $q(z \mid x)$ is from the prior |
+# | A0-10 | the KL as a mean over the prior: that is $-D_{KL}(p \,\|\, q)$, never above 0 | the mean over $q(z \mid x)$ |
+# | A0-11 | the error of the decoder on the encoder's output, with no z drawn | one draw of z an image |
+# | A0-12 | the prior has parameters, z is noise | the prior is N(0, I), the noise is ε |
 #
 # ## What to expect
 
@@ -252,7 +262,7 @@ run.finish(
 #    between two digits look like?
 #    <details><summary>Answer</summary>
 #    The plane has no empty places: between two digits lie pictures that are half the one and half the other.
-#    The KL fills the plane. An autoencoder of chapter 2 with two code units leaves holes.
+#    The KL fills the plane; a plain autoencoder has nothing that would fill it.
 #    </details>
 # 2. The distortion of the plane is far above that of the deep VAE. Is the network too small?
 #    <details><summary>Answer</summary>
@@ -262,6 +272,6 @@ run.finish(
 # 3. Predict first: which digit suffers most at `high_beta=20.0`? Run
 #    `python tutorials 5 high_beta=20.0 epochs=16`.
 #    <details><summary>Answer</summary>
-#    Digits melt together in pairs that look alike: 4 and 9, 3, 5 and 8. To tell them apart costs
+#    Digits melt together in groups that look alike: 4 with 9; 3 with 5 and 8. To tell them apart costs
 #    rate, and the price is now higher than what it saves in distortion.
 #    </details>

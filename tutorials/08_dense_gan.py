@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 8. Dense GAN
 #
-# *Reproduces A4 §2.2.2, §3.2.2 and §4.2. Corrects errata A4-3 … A4-5. TIME minutes on two cores.*
+# *Reproduces A4 §2.2.2, §3.2.2 and §4.2. Corrects errata A4-3, A4-4, A4-5, A4-6, A4-7, A4-8, A4-9 and A4-10. TIME minutes on two cores.*
 #
 # A **generative adversarial network** (生成对抗网络, GAN) is a game of two networks. The **generator**
-# (生成器) turns noise into images. The **discriminator** (判别器) sees real and made images and says which is
+# (生成器) turns noise into images. The **discriminator** (判别器) sees real and generated images and says which is
 # which. Each learns from the other's success. There is no encoder, no likelihood and no bound: nothing
 # but the opponent tells the generator how good it is.
 #
@@ -30,7 +30,7 @@ seed = 0  # of the first weights, the noise and the order of the batches
 noise_dim = 100  # A4: 100
 generator_hidden_dims = (128,)  # A4: 128
 discriminator_hidden_dims = (128,)  # A4: 128
-epochs = 30  # A4: 1000
+epochs = 25  # A4: 1000
 batch_size = 32  # A4: 32
 learning_rate = 0.0002  # A4 names no optimizer; these are Radford et al. 2016's
 beta_1 = 0.5
@@ -49,15 +49,16 @@ passes = {"mnist": 1, "digits": 20}[data]  # on the small digits an epoch is twe
 # %% [markdown]
 # ## The formulas
 #
-# The discriminator gives a score $d$ (a **logit**) to each image; $D = \sigma(d)$ is its probability of being real.
-# Real images have label 1 and made ones 0. It minimises the cross-entropy:
+# The discriminator gives a score $d$ (a **logit**, 对数几率) to each image; $D = \sigma(d)$ is its probability of being real.
+# Real images have label 1 and generated (fake) ones 0. With $E_{\text{real}}$ and $E_{\text{fake}}$ for the means over real
+# and generated images, it minimises the cross-entropy:
 #
-# $$L_D = -E_{\text{real}}[\log D] - E_{\text{made}}[\log (1 - D)]$$
+# $$L_D = -E_{\text{real}}[\log D] - E_{\text{fake}}[\log (1 - D)]$$
 #
 # The generator wants the opposite. Goodfellow et al. 2014 give two ways to say so:
 #
-# $$L_G^{\text{saturating}} = E_{\text{made}}[\log (1 - D)] \qquad
-# L_G^{\text{non-saturating}} = -E_{\text{made}}[\log D]$$
+# $$L_G^{\text{saturating}} = E_{\text{fake}}[\log (1 - D)] \qquad
+# L_G^{\text{non-saturating}} = -E_{\text{fake}}[\log D]$$
 #
 # Both fall when $D$ rises. But early on the discriminator is sure: $d$ is far below 0. Look at the gradients
 # with respect to $d$ there. The third row is the article's, minus the mean of a sigmoid's output (erratum A4-3):
@@ -76,7 +77,7 @@ for name, loss in losses.items():
     print(f"{name:16}", tape.gradient(value, d).numpy().round(4))
 
 # %% [markdown]
-# Where the discriminator is sure that an image is made, at −8, only the non-saturating loss still says
+# Where the discriminator is sure that an image is fake, at −8, only the non-saturating loss still says
 # how to get better. That is the one we use.
 #
 # ## The model
@@ -125,9 +126,11 @@ def dense_discriminator(
         A functional `keras.Model`.
 
     Raises:
-        TypeError, ValueError: A size is not a positive integer.
+        TypeError, ValueError: A size is not a positive integer, or dropout is outside.
     """
     check_sizes(input_dim=input_dim, hidden_dims=hidden_dims)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must lie in [0, 1), got {dropout!r}")
     inputs = keras.Input((input_dim,), name="x")
     x = hidden_layers(inputs, hidden_dims, activation)
     if dropout:
@@ -148,16 +151,17 @@ class GAN(keras.Model):
     `fit` and `evaluate` take real images; `call` and `predict` take noise and return images.
 
     Args:
-        generator: Keras model, noise, (batch, noise_dim) → images in [0, 1].
-        discriminator: Keras model, images → one logit, (batch, 1), without a sigmoid.
+        generator: Functional Keras model, noise, (batch, noise_dim) → images in [0, 1].
+        discriminator: Functional Keras model, images → one logit, (batch, 1), without a sigmoid.
         noise_dim: Width of the noise.
         label_smoothing: The real images' label is 1 − label_smoothing, in [0, 0.5); the fake
             images' stays 0 (one-sided: Salimans et al. 2016, §3.4).
         seed: Of the noise; None for a fresh one.
 
     Raises:
-        TypeError: The generator or the discriminator is no Keras model.
-        ValueError: Their shapes do not fit each other or noise_dim, or label_smoothing is outside.
+        TypeError: The generator or the discriminator is no functional Keras model.
+        ValueError: Their shapes do not fit each other or noise_dim, the discriminator ends in a
+            sigmoid, or label_smoothing is outside.
 
     Source: Goodfellow et al. 2014, §3; A4 §3.2.2 and §4.2.
     """
@@ -166,8 +170,8 @@ class GAN(keras.Model):
                  name="gan", **kwargs):
         super().__init__(name=name, **kwargs)
         for role, network in (("generator", generator), ("discriminator", discriminator)):
-            if not isinstance(network, keras.Model):
-                raise TypeError(f"{role} must be a Keras model, got {network!r}")
+            if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
+                raise TypeError(f"{role} must be a functional Keras model, got {network!r}")
         if generator.input_shape != (None, noise_dim):
             raise ValueError(
                 f"noise_dim must be the width of the generator's input, "
@@ -182,6 +186,9 @@ class GAN(keras.Model):
             raise ValueError(
                 f"discriminator must return one logit, (None, 1), got {discriminator.output_shape}"
             )
+        last = getattr(discriminator.layers[-1], "activation", None)
+        if last is keras.activations.sigmoid:
+            raise ValueError("discriminator must return a logit: leave its sigmoid out")
         if not 0 <= label_smoothing < 0.5:
             raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing!r}")
         self.generator = generator
@@ -208,6 +215,9 @@ class GAN(keras.Model):
         """
         if g_optimizer is d_optimizer and not isinstance(g_optimizer, str):
             raise ValueError("g_optimizer and d_optimizer must be two objects: each has its state")
+        for key in ("loss", "metrics", "weighted_metrics"):
+            if kwargs.get(key):
+                raise ValueError(f"GAN has its own losses and metrics: compile it without {key}")
         super().compile(optimizer=g_optimizer, **kwargs)
         self.g_optimizer = self.optimizer
         self.d_optimizer = keras.optimizers.get(d_optimizer)
@@ -237,9 +247,10 @@ class GAN(keras.Model):
         d_loss = tf.reduce_mean(
             nats(real_label * (1 - self.label_smoothing), real_logits)
         ) + tf.reduce_mean(nats(fake_label, fake_logits))
+        d_loss += sum(self.discriminator.losses)  # its penalties, if it has any
         # Non-saturating: the generator wants its images called real. Its gradient does not fade
         # where the discriminator is sure, as that of log(1 − D) does.
-        g_loss = tf.reduce_mean(nats(real_label, fake_logits))
+        g_loss = tf.reduce_mean(nats(real_label, fake_logits)) + sum(self.generator.losses)
         d_accuracy_real = tf.reduce_mean(tf.cast(real_logits > 0, tf.float32))
         d_accuracy_fake = tf.reduce_mean(tf.cast(fake_logits <= 0, tf.float32))
         return d_loss, g_loss, d_accuracy_real, d_accuracy_fake
@@ -273,15 +284,16 @@ class GAN(keras.Model):
         return real
 
     def _track(self, losses, real):
+        num = tf.shape(real)[0]  # the last batch is smaller, and on a replica it may be empty
         for tracker, value in zip(self.metrics, losses):
-            tracker.update_state(value, sample_weight=tf.shape(real)[0])
+            tracker.update_state(tf.where(num > 0, value, 0.0), sample_weight=num)
         return {tracker.name: tracker.result() for tracker in self.metrics}
 
     def fit(self, x=None, *args, validation_data=None, **kwargs):
         """Train as `keras.Model.fit` does on real images, once the arrays have been looked at."""
         self._check(x, "x")
-        if isinstance(validation_data, (tuple, list)):
-            self._check(validation_data[0], "validation_data")
+        x_validation, _, _ = keras.utils.unpack_x_y_sample_weight(validation_data)
+        self._check(x_validation, "validation_data")
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # else Keras warns that it does not shuffle those
         return super().fit(x, *args, validation_data=validation_data, **kwargs)
@@ -290,6 +302,12 @@ class GAN(keras.Model):
         """Measure as `keras.Model.evaluate` does, on real images and as many fresh fakes."""
         self._check(x, "x")
         return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """Make images of noise as `keras.Model.predict` does, once the array has been looked at."""
+        if hasattr(x, "__array__"):
+            check_input(x, (self.noise_dim,), bounded=False, name="noise")
+        return super().predict(x, *args, **kwargs)
 
     def _check(self, x, name):
         if hasattr(x, "__array__"):  # not a tf.data pipeline: data.check_images looks into those
@@ -337,9 +355,10 @@ class GAN(keras.Model):
 # %% [markdown]
 # ## Training
 #
-# The label smoothing (标签平滑) asks the discriminator for 0.9 instead of 1 on real images, and the dropout takes
-# away some of its units at random: both keep it from being too sure. A film shows the same noise getting
-# better: `film/samples.gif` in the run's folder.
+# The label smoothing (标签平滑) asks the discriminator for 0.9 instead of 1 on real images: with a smoothing of $s$ their term
+# is $-E_{\text{real}}[(1 - s) \log D + s \log (1 - D)]$. The **dropout** (随机失活) takes away some of its units at random. Both
+# keep it from being too sure. An animation shows what the same noise becomes during training: `film/samples.gif`
+# in the run's folder.
 
 # %%
 gan = GAN(
@@ -398,7 +417,8 @@ print("  ".join(f"{digit}: {share:.1%}" for digit, share in enumerate(shares)))
 run.save_figure(image_grid(generated[:100], title="generated"), "generated")
 
 # %% [markdown]
-# Is it drawing, or copying? Under each generated image, the training image nearest to it:
+# Is it drawing, or copying? Under each generated image stands the nearest of the first 10 000 training images. If the
+# generator only copied, the two rows would be equal. They are alike, and not equal.
 
 # %%
 x_some = x_train[:10000]
@@ -434,8 +454,8 @@ run.save_figure(figure, "digit_shares")
 
 # %% [markdown]
 # The losses do not fall to zero, and should not: each measures one player against the other. A loss that
-# goes to zero means that one has won and the game is over. The accuracies say it plainer: 0.5 would be a
-# discriminator that can only guess, 1.0 one that is never fooled.
+# goes to zero means that one has won and the game is over. The accuracies, measured in training
+# with the dropout on, say it plainer: 0.5 would be a discriminator that can only guess, 1.0 one that is never fooled.
 #
 # ## What the article printed
 #
@@ -444,6 +464,11 @@ run.save_figure(figure, "digit_shares")
 # | A4-3 | plus and minus the mean of sigmoid outputs as losses: the gradient fades where the discriminator is sure | cross-entropy on logits, non-saturating |
 # | A4-4 | `generator.optimizer` of a network that was never compiled: an error | two optimizers, given to `compile` |
 # | A4-5 | the loss of the last batch stands for the epoch | a mean over the epoch |
+# | A4-6 | images generated before the tapes are opened: no gradient, an error | the generator inside the tape |
+# | A4-7 | `real_images` is used and never made: a `NameError` | `load_images` |
+# | A4-8 | the same batches in every epoch | a new order each epoch |
+# | A4-9 | whole batches only: the last images are never seen | the last batch is smaller |
+# | A4-10 | the discriminator is to maximise its own loss | each minimises its own |
 #
 # ## What to expect
 
@@ -459,7 +484,7 @@ run.finish(
         ("discriminator loss, nats", last["d_loss"], {}),
         ("generator loss, nats", last["g_loss"], {}),
         ("accuracy on real images", last["d_accuracy_real"], {}),
-        ("accuracy on made images", last["d_accuracy_fake"], {}),
+        ("accuracy on generated images", last["d_accuracy_fake"], {}),
     ],
 )
 
@@ -470,8 +495,8 @@ run.finish(
 #    <details><summary>Answer</summary>
 #    $-\log \tfrac12 - \log \tfrac12 = 2 \log 2 = 1.39$ nats. Label smoothing does not change it.
 #    </details>
-# 2. Predict first: what happens with `learning_rate=0.001 beta_1=0.9 dropout=0.0 label_smoothing=0.0`, Keras's
-#    defaults?
+# 2. Predict first: what happens with `learning_rate=0.001 beta_1=0.9 dropout=0.0 label_smoothing=0.0`? These are
+#    Adam's defaults in Keras, with neither dropout nor smoothing.
 #    <details><summary>Answer</summary>
 #    TODO
 #    </details>

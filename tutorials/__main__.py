@@ -19,6 +19,11 @@ def chapters():
     return {int(path.name[:2]): path for path in paths}
 
 
+def pages():
+    """Return the paths of the pages without a number."""
+    return sorted(path for path in HERE.glob("[a-z]*.py"))
+
+
 def parameter_cell(source):
     """Return {name: (node of the literal, value)} of the cell tagged "parameters"."""
     lines = source.splitlines()
@@ -97,6 +102,7 @@ def run(path, settings):
         import tensorflow as tf  # late: the list of chapters needs none
 
         tf.config.list_physical_devices()
+    tf.get_logger().setLevel("ERROR")  # a chapter's many models make it warn of retracing
     from keras_vae import report
 
     report.overrides.update(overrides)
@@ -118,7 +124,10 @@ def run_all(settings):
     for path, known in plans.items():
         start = time.perf_counter()
         command = [sys.executable, str(HERE), path.name[:2], *known]
-        if subprocess.run(command).returncode:
+        code = subprocess.run(command).returncode
+        if code == 130:
+            raise KeyboardInterrupt
+        if code:
             failed.append(path.stem)
         minutes[path.stem] = (time.perf_counter() - start) / 60
     print("\nminutes")
@@ -136,6 +145,9 @@ def listing():
         title = re.search(r"^# # \d+\. (.+)$", head, re.MULTILINE)[1]
         minutes = re.search(r"([\d.]+) minutes on two cores", head)[1]
         lines.append(f"{number:3}  {title:46} {minutes:>4} minutes")
+    for path in pages():
+        title = re.search(r"^# # (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)[1]
+        lines.append(f"     {title}: python tutorials {path.stem}")
     lines += ["", "Minutes were measured on MNIST, on two cores."]
     return "\n".join(lines)
 
@@ -150,17 +162,18 @@ def main(arguments):
         print(listing())
         return 0
     first, *settings = arguments
-    if first == "all":
-        return 1 if run_all(settings) else 0
-    known = chapters()
-    if not first.isdecimal() or int(first) not in known:
-        raise SystemExit(f"no chapter {first!r}; there are {', '.join(map(str, known))} and all")
+    known = {str(number): path for number, path in chapters().items()}
+    known.update({path.stem: path for path in pages()})
     try:
-        run(known[int(first)], settings)
+        if first == "all":
+            return 1 if run_all(settings) else 0
+        if first.lstrip("0") in known:
+            run(known[first.lstrip("0")], settings)
+            return 0
     except KeyboardInterrupt:
         print("\nInterrupted. What was finished is whole; run the chapter again for the rest.")
         return 130
-    return 0
+    raise SystemExit(f"no chapter {first!r}; there are {', '.join(known)} and all")
 
 
 if __name__ == "__main__":
