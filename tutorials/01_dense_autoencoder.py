@@ -266,8 +266,16 @@ run.save_model(autoencoder, "autoencoder")
 # |---|---|---|
 # | A4-1 | `x_train` and `x_test` are used and never made: the listing stops with a `NameError` | `load_images` |
 #
-# The rest of A4 §4.1 is sound. With data supplied, two of the eight listings run and learn; this is one of them.
-#
+# The rest of A4 §4.1 is sound. With data supplied, two of the eight listings run and learn; this is one of them. What
+# Python says to the listing as it is printed:
+
+# %%
+try:
+    autoencoder.fit(a_name_that_was_never_made)  # noqa: F821
+except NameError as problem:
+    print("NameError:", problem)
+
+# %% [markdown]
 # ## What to expect
 
 # %%

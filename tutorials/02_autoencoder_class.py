@@ -11,6 +11,8 @@
 # (erratum A1-1). These are two different losses. Which one is better? We train with both and see.
 
 # %%
+import warnings
+
 import keras
 import numpy as np
 import sklearn.decomposition
@@ -282,7 +284,18 @@ run.save_figure(
 # | A1-2 | `X_train` is used and never made: the listing stops with a `NameError` | `load_images` |
 # | A1-10 | `input_shape=` inside a layer of a class: Keras 3 warns, and builds nothing | `keras.Input` in the builders |
 # | A1-12 | a mean over "the size of the data set" of differences of scalars | a mean over pixels and images |
-#
+
+# %% [markdown]
+# Here is A1-10. A layer that is told an `input_shape` warns and holds no weights yet; the builders' networks do.
+
+# %%
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    layer = keras.layers.Dense(encoding_dim, input_shape=(784,))
+print("warning:", str(caught[0].message)[:70], "…")
+print("weights of the layer:", len(layer.weights), "of the package's encoder:", len(loaded.encoder.weights))
+
+# %% [markdown]
 # ## What to expect
 
 # %%

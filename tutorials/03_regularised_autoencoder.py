@@ -332,7 +332,30 @@ run.save_model(models["linear code"], "autoencoder")
 # | A3-13 | `keras.losses.mean_squared_error`, which Keras 3.15 no longer has: an `AttributeError` | `reconstruction_error` |
 # | A3-14 | a thousand numbers under the name of the mean squared error | one number |
 # | A3-15 | the error on the rows that were trained on | fresh rows beside them |
-#
+
+# %% [markdown]
+# Two of them at work. The article's "code" is as wide as the data (A3-1) and the error is measured on the rows that were
+# trained on (A3-15). Give such a network noise, and 100 numbers to say it with: it learns to copy its rows.
+
+# %%
+keras.utils.set_random_seed(seed)
+wide = Autoencoder(
+    dense_encoder(100, (400,), 100), dense_decoder(100, (400,), 100, output_activation=None)
+)
+wide.compile(optimizer="adam", loss="mse", steps_per_execution=8)
+wide.fit(batches((noise_train, noise_train), batch_size, seed), epochs=epochs, verbose=0)
+wide_error = reconstruction_error(wide, noise_train)["mse"]
+print(f"noise through a code of 100: {wide_error:.3f} of a variance of 1 is left on the training rows")
+
+# %% [markdown]
+# A small error, and nothing learned: there was nothing to learn. And the article's last line prints a row's error for every row
+# (A3-14):
+
+# %%
+row_errors = np.mean((noise_train - wide.reconstruct(noise_train)) ** 2, axis=-1)
+print("Mean Squared Error:", row_errors[:4].round(3), f"… {len(row_errors)} numbers; their mean {row_errors.mean():.3f}")
+
+# %% [markdown]
 # ## What to expect
 
 # %%

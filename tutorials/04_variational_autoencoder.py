@@ -490,7 +490,50 @@ run.save_model(vae, "vae")
 # | A2-5 | a bound with −KL and *plus* the squared error | ELBO = −reconstruction loss − KL |
 # | A2-8 | the reconstruction counted twice; the bound once minimised, once maximised | −ELBO, minimised |
 # | A4-2 | the VAE's objective is printed as the autoencoder's | the ELBO |
-#
+
+# %% [markdown]
+# Three of them at work. First the listing mended but for its loss: no KL (A1-11). It is the same model with β = 0. Its copies
+# are fine. Its draws from the prior fall between the clouds:
+
+# %%
+keras.utils.set_random_seed(seed)
+without_kl = VAE(
+    gaussian_encoder(784, hidden_dims, latent_dim),
+    dense_decoder(latent_dim, hidden_dims[::-1], 784),
+    beta=0.0,
+    seed=seed,
+)
+without_kl.compile(optimizer="adam", steps_per_execution=20)
+without_kl.fit(batches(x_train, batch_size, seed, passes), epochs=max(1, epochs // 3), verbose=0)
+without_kl.beta = 1.0
+bound_without_kl = without_kl.evaluate(x_test, batch_size=1000, verbose=0)[0]
+print(f"−ELBO of the model trained without the KL: {bound_without_kl:.0f} nats")
+run.save_figure(
+    image_grid(without_kl.generate(20, seed=seed), columns=10, title="drawn without the KL in the loss"),
+    "without_kl",
+)
+
+# %% [markdown]
+# Then the ReLU mean (A1-3) and the bound of the wrong sign (A2-5). One small step of the decoder *up* each of two bounds, and
+# what becomes of the reconstruction loss:
+
+# %%
+relu_mean = tf.nn.relu(vae.encode(x_test)[0]).numpy()
+print(f"least mean: {z_mean.min():.2f}; behind a ReLU: {relu_mean.min():.2f}")
+batch = x_test[:256]
+for name, sign in (("−KL + error, as printed", 1), ("−KL − error", -1)):
+    kept = vae.decoder.get_weights()
+    with tf.GradientTape() as tape:
+        _, error_before, kl = vae.compute_losses(batch)
+        bound = -kl + sign * error_before
+    variables = vae.decoder.trainable_variables
+    for variable, gradient in zip(variables, tape.gradient(bound, variables)):
+        variable.assign_add(1e-4 * gradient)
+    change = float(vae.compute_losses(batch)[1] - error_before)
+    vae.decoder.set_weights(kept)
+    print(f"a step up {name:24} the error changes by {change:+.2f} nats")
+
+# %% [markdown]
 # ## What to expect
 
 # %%
@@ -508,6 +551,7 @@ run.finish(
             {},
         ),
         ("active units", active, {}),
+        ("trained without the KL: −ELBO", bound_without_kl, {}),
     ],
 )
 

@@ -238,7 +238,27 @@ run.save_figure(figure, "generated")
 # | A0-10 | the KL as a mean over the prior: that is $-D_{KL}(p \,\|\, q)$, never above 0 | the mean over $q(z \mid x)$ |
 # | A0-11 | the error of the decoder on the encoder's output, with no z drawn | one draw of z an image |
 # | A0-12 | the prior has parameters, z is noise | the prior is N(0, I), the noise is ε |
-#
+
+# %% [markdown]
+# A0-2 at work, in the plane: the same model with a mean behind a ReLU, trained for a few epochs. No mean is negative, so three
+# quarters of the plane stay empty, and the decoder has never seen what is drawn there.
+
+# %%
+keras.utils.set_random_seed(seed)
+relu_encoder = gaussian_encoder(784, hidden_dims, 2)
+relu_encoder.get_layer("z_mean").activation = keras.activations.relu
+relu_vae = VAE(relu_encoder, dense_decoder(2, decoder_hidden_dims, 784), seed=seed)
+relu_vae.compile(optimizer="adam", steps_per_execution=20)
+relu_vae.fit(batches(x_train, batch_size, seed, passes), epochs=max(1, plane_epochs // 5), verbose=2)
+relu_mean = relu_vae.encode(x_test)[0]
+figure, axes = plt.subplots(1, 2, figsize=(13, 5.6), layout="constrained")
+plt.close(figure)
+latent_scatter(relu_mean, y_test, "means behind a ReLU", ax=axes[0])
+axes[0].set(xlim=(-4, 4), ylim=(-4, 4))
+latent_plane(relu_vae.decode, steps=15, title="decoded: three quarters were never trained", ax=axes[1])
+run.save_figure(figure, "relu_mean")
+
+# %% [markdown]
 # ## What to expect
 
 # %%
@@ -252,6 +272,7 @@ run.finish(
         ("deep, high β: rate", elbo["deep, high β"]["kl_loss"], {}),
         ("deep, high β: −ELBO", elbo["deep, high β"]["loss"], {}),
         ("two latent variables: −ELBO", elbo["plane"]["loss"], {}),
+        ("least mean behind a ReLU", relu_mean.min(), {}),
     ],
 )
 
