@@ -1,6 +1,7 @@
 """What holds the house together: chapters equal the package, and the arrows run one way."""
 
 import ast
+import importlib.util
 import inspect
 import pathlib
 import re
@@ -88,3 +89,45 @@ def test_a_chapter_has_its_form(path):
         if name in keras_vae.__all__
     )
     assert own <= 340
+
+
+specification = importlib.util.spec_from_file_location("table", ROOT / "benchmarks" / "chapters.py")
+table = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(table)
+
+
+def test_the_readme_and_the_chapters_show_what_the_benchmark_saved():
+    report = table.load("mnist")
+    assert table.table(report) in (ROOT / "README.md").read_text(encoding="utf-8")
+    minutes = table.minutes(report)
+    for path in CHAPTERS:
+        shown = re.search(r"([\d.]+) minutes on two cores", path.read_text(encoding="utf-8"))[1]
+        assert float(shown) == pytest.approx(minutes[int(path.name[:2])], abs=0.051)
+
+
+def expected_ranges(path):
+    """Return {measure: {data set: (low, high)}} of a chapter's closing table."""
+    found = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        pairs = []
+        if isinstance(node, ast.Tuple) and len(node.elts) == 3:
+            pairs = [(node.elts[0], node.elts[2])]
+        elif isinstance(node, ast.Dict):
+            pairs = zip(node.keys, node.values)
+        for key, value in pairs:
+            if isinstance(key, ast.Constant) and isinstance(value, ast.Dict) and value.keys:
+                found[key.value] = ast.literal_eval(value)
+    return found
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_what_was_measured_is_inside_the_expected_ranges(path):
+    """The ranges hold for every seed of both data sets that the benchmark saved."""
+    ranges = expected_ranges(path)
+    for data_set in ("mnist", "digits"):
+        runs = [run for run in table.load(data_set)["runs"] if run["chapter"] == path.stem]
+        assert {run["seed"] for run in runs} == {0, 1, 2}
+        for result in runs:
+            for row in result["rows"]:
+                low, high = ranges[row["measure"]][data_set]
+                assert low <= float(row["value"]) <= high, (result["seed"], row)
