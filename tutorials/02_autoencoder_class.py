@@ -329,6 +329,6 @@ run.finish(
 # 3. Predict first: will `encoding_dim=256` halve the error again? Run
 #    `python tutorials 2 encoding_dim=256`.
 #    <details><summary>Answer</summary>
-#    It falls, but by less each time: most of what can be said about a digit has been said, and the rest
-#    is noise at the edges. Ten epochs are also too few for the larger network.
+#    Compare with PCA first: its error falls from 0.0090 with 64 components to 0.0014 with 256. Does the network keep up
+#    with that in ten epochs?
 #    </details>

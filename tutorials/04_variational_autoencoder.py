@@ -523,12 +523,14 @@ print(f"least mean: {z_mean.min():.2f}; behind a ReLU: {relu_mean.min():.2f}")
 batch = x_test[:256]
 for name, sign in (("−KL + error, as printed", 1), ("−KL − error", -1)):
     kept = vae.decoder.get_weights()
+    vae.sampling.seed_generator.state.assign([seed, 1])  # the same noise before and after
     with tf.GradientTape() as tape:
         _, error_before, kl = vae.compute_losses(batch)
         bound = -kl + sign * error_before
     variables = vae.decoder.trainable_variables
     for variable, gradient in zip(variables, tape.gradient(bound, variables)):
         variable.assign_add(1e-4 * gradient)
+    vae.sampling.seed_generator.state.assign([seed, 1])
     change = float(vae.compute_losses(batch)[1] - error_before)
     vae.decoder.set_weights(kept)
     print(f"a step up {name:24} the error changes by {change:+.2f} nats")
@@ -567,12 +569,13 @@ run.finish(
 # 2. Predict first: what do `beta=0.0` and `beta=10.0` do to the copies and to the generated digits? Run
 #    `python tutorials 4 beta=0.0`.
 #    <details><summary>Answer</summary>
-#    With 0 the copies get sharper and the generated digits turn into noise: nothing holds the clouds near
-#    the prior, so a draw from the prior lands between them. With 10 most latent variables go silent,
-#    and copies and draws are blurred alike.
+#    With 0 the generated digits turn into noise, as above: nothing holds the clouds near the prior, so a draw from the
+#    prior lands between them. With 10 the KL falls to half a nat, z tells next to nothing, and the reconstruction loss
+#    rises to 198 nats, close to that of the mean image.
 #    </details>
 # 3. Four times as many epochs: which term improves, and does the number of active units fall? Run
 #    `python tutorials 4 epochs=40`.
 #    <details><summary>Answer</summary>
-#    ANSWER43
+#    The reconstruction loss, from 100 to 88 nats on MNIST; the KL even rises a little, from 22.5 to 24.7. The active units
+#    fall from 64 to 35: in the long run it pays to let a weak latent variable go silent and save its KL.
 #    </details>
