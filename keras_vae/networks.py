@@ -58,7 +58,8 @@ def dense_encoder(
         latent_activation: Of the code; None is linear.
         kernel_regularizer: Penalty on every layer's weights (A3 §2.1), such as
             `keras.regularizers.L2(1e-4)`.
-        activity_regularizer: Penalty on the code (A3 §2.1). Keras divides it by the batch size.
+        activity_regularizer: Penalty on the code (A3 §2.1). Keras 3.15 divides it by the batch
+            size; Keras 3.12 and older, the newest for Python 3.10, do not.
         name: Of the network.
 
     Returns:

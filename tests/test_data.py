@@ -158,7 +158,12 @@ def test_a_download_lands_whole_and_checked(monkeypatch, tmp_path):
 
 def test_a_network_that_does_not_answer_is_given_up(offline, monkeypatch):
     monkeypatch.setattr(data, "NETWORK_SECONDS", 0.2)
-    monkeypatch.setattr(data.urllib.request, "urlopen", lambda *a, **k: time.sleep(60))
+
+    def hang(*args, **kwargs):
+        time.sleep(3)
+        raise OSError
+
+    monkeypatch.setattr(data.urllib.request, "urlopen", hang)
     with pytest.raises(ConnectionError, match="no answer"):
         load_mnist()
 

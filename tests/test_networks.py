@@ -57,7 +57,9 @@ def test_penalties_are_those_of_the_formula():
     code = encoder(x)
     kernels = [w.numpy() for w in encoder.weights if len(w.shape) == 2]
     weights = 0.1 * sum(np.sum(w**2) for w in kernels)
-    codes = 0.5 * np.abs(code.numpy()).sum() / len(x)  # Keras: a mean over the batch
+    codes = 0.5 * np.abs(code.numpy()).sum()
+    if tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 15):
+        codes /= len(x)  # older ones do not take the mean over the batch
     np.testing.assert_allclose(sum(map(float, encoder.losses)), weights + codes, rtol=1e-5)
 
 

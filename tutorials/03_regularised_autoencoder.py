@@ -130,7 +130,8 @@ print(f"PCA on fresh data, {code_dim} components: structured {floor:.4f}, noise 
 # $$L_2 = \alpha_2 \sum_{\text{weights}} w^2 \qquad\qquad
 # L_1 = \alpha_1 \sum_{\text{code}} |z_j|$$
 #
-# ($\alpha_2$ is `l2` and $\alpha_1$ is `l1`; $L_1$ is a mean over the batch.) $L_2$ pulls every weight towards zero, large
+# ($\alpha_2$ is `l2` and $\alpha_1$ is `l1`. Keras 3.15 takes the mean of $L_1$ over the batch; on Python 3.10, with Keras 3.12 or
+# older, it is the sum: there, set `l1=0.0003`.) $L_2$ pulls every weight towards zero, large
 # ones more strongly. $L_1$ pulls every code unit towards zero with the same force, however small it is. With a ReLU the
 # small ones then become exactly zero: the code is **sparse** (稀疏).
 # In both cases the builders take a Keras regulariser and Keras adds the penalty to the loss.
