@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 1. Dense autoencoder
 #
-# *Reproduces A4 §2.1, §3.1 and §4.1. Corrects erratum A4-1. TIME minutes on two cores.*
+# *Reproduces A4 §2.1, §3.1 and §4.1. Corrects erratum A4-1. 0.9 minutes on two cores.*
 #
 # An **autoencoder** (自动编码器) is a network that is asked to return what it was given. In between it
 # has to pass everything through a narrow place, the **code** (编码). A picture of 784 pixels becomes
@@ -254,8 +254,9 @@ run.save_figure(figure, "training_curves")
 # The PCA copies are ghosts: waves of grey lie around the stroke. A linear map even leaves the range from 0 to 1; the
 # picture cuts that off, the number above does not. The sigmoid stays inside by itself. Compare the edges.
 #
-# So the answer to the second question is yes. With as many numbers, the error of the autoencoder is about six tenths
-# of that of PCA, which is the best of all linear maps.
+# So the answer to the second question is yes, on MNIST: with as many numbers, the error of the autoencoder is about six tenths
+# of that of PCA, which is the best of all linear maps. (On the small digits it is no. They were 8 × 8 pixels and are resized
+# by a linear map, so that 32 linear numbers hold nearly all of their 64.)
 
 # %%
 run.save_model(autoencoder, "autoencoder")
@@ -283,11 +284,11 @@ except NameError as problem:
 run.finish(
     data,
     [
-        ("test cross-entropy, nats per pixel", error["cross_entropy"], {"mnist": (0.091, 0.093)}),
-        ("test mean squared error per pixel", error["mse"], {"mnist": (0.0085, 0.0105)}),
-        ("the same of PCA", pca_mse, {"mnist": (0.0166, 0.0170)}),
-        ("floor of the cross-entropy", floor, {"mnist": (0.06, 0.08)}),
-        ("code units in use", used, {"mnist": (20, 32)}),
+        ("test cross-entropy, nats per pixel", error["cross_entropy"], {"mnist": (0.0895, 0.093), "digits": (0.3, 0.368)}),
+        ("test mean squared error per pixel", error["mse"], {"mnist": (0.00917, 0.0105), "digits": (0.00242, 0.00296)}),
+        ("the same of PCA", pca_mse, {"mnist": (0.0164, 0.0172), "digits": (0.000749, 0.000917)}),
+        ("floor of the cross-entropy", floor, {"mnist": (0.0569, 0.0593), "digits": (0.29, 0.356)}),
+        ("code units in use", used, {"mnist": (25, 32), "digits": (18, 32)}),
     ],
 )
 

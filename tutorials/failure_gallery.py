@@ -247,8 +247,8 @@ rows += [
 # %% [markdown]
 # ## 6. Mode collapse
 #
-# Here the generator is the fast one. It finds one picture that passes, draws it for every noise, and moves on when it is
-# found out (模式崩溃). The losses look as usual.
+# Here the generator is the fast one. It draws one picture for every noise (模式崩溃), here not even a digit, and the noise
+# makes no difference any more. The losses do not tell.
 #
 # **Told early by** how many digits appear among a thousand, read by a small classifier, and how often the most frequent one does.
 
