@@ -134,14 +134,15 @@ def latent_scatter(z, labels, title=None, axis_names=("$z_1$", "$z_2$"), ax=None
             f"got {z.shape}, {labels.shape}, {len(classes)} values"
         )
     ax = new_axes(ax, (6.6, 5.6))
+    size = 4 if len(z) > 2000 else 16  # square points
     for colour, value in zip(COLOURS, classes):
         points = z[labels == value]
-        ax.scatter(*points.T, s=4, alpha=0.5, color=colour, linewidths=0, label=str(value))
+        ax.scatter(*points.T, s=size, alpha=0.5, color=colour, linewidths=0, label=str(value))
     for colour, value in zip(COLOURS, classes):
         x, y = np.median(z[labels == value], axis=0)
         ax.text(x, y, str(value), color="white", ha="center", va="center", weight="bold",
                 bbox={"boxstyle": "circle,pad=0.2", "facecolor": colour, "edgecolor": "white"})
-    ax.legend(title="label", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.legend(title="label", markerscale=8 / size**0.5, loc="center left", bbox_to_anchor=(1, 0.5))
     ax.set_xlabel(axis_names[0])
     ax.set_ylabel(axis_names[1])
     if title:
