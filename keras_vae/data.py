@@ -170,7 +170,7 @@ def load_images(data="auto"):
         except ConnectionError as error:
             if data == "mnist":
                 raise
-            print(f"No MNIST: {error}.")
+            print(f"{error}.")
     print("Data: scikit-learn's small digits, 1437 training images. For MNIST: data=mnist.")
     return "digits", *load_digits()
 

@@ -533,7 +533,7 @@ for name, sign in (("−KL + error, as printed", 1), ("−KL − error", -1)):
     vae.sampling.seed_generator.state.assign([seed, 1])
     change = float(vae.compute_losses(batch)[1] - error_before)
     vae.decoder.set_weights(kept)
-    print(f"a step up {name:24} the error changes by {change:+.2f} nats")
+    print(f"a step up {name:24} the error changes by {change:+.1e} nats")
 
 # %% [markdown]
 # ## What to expect
