@@ -260,7 +260,7 @@ run.save_figure(
 
 # %% [markdown]
 # A2-3 at work, with a loss that trusts the flag: an autoencoder whose sigmoid output is squashed once more. It learns the logit
-# of a pixel in the place of the pixel, and greys go to black or white.
+# of a pixel in the place of the pixel, and greys go to white or, mostly, to black.
 
 # %%
 keras.utils.set_random_seed(seed)
