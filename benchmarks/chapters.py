@@ -1,6 +1,6 @@
 """Run every chapter at its defaults with several seeds, and print the table of the README.
 
-    python benchmarks/chapters.py run             MNIST, seeds 0 1 2: half an hour on two cores
+    python benchmarks/chapters.py run             MNIST, seeds 0 1 2: an hour and more on two cores
     python benchmarks/chapters.py run --data digits
     python benchmarks/chapters.py table           the README's tables, from what was saved
 
@@ -9,6 +9,7 @@ What was measured is saved in benchmarks/chapters_mnist.json and benchmarks/chap
 
 import argparse
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -54,7 +55,49 @@ ROWS = [
      "k-means on pixels: {images: k-means on pixels, NMI|3}"),
     (8, "rarest digit, % of 1000", "rarest digit among 1000 generated, %", 1, "10 if balanced"),
     (8, "most frequent digit, % of 1000", "most frequent digit, %", 1, "10 if balanced"),
+    (9, "VAE, codes from N(0, I): Fréchet distance", "Fréchet distance of generated images, VAE", 1,
+     "GAN: {GAN: Fréchet distance|1}; real images: {Fréchet distance of real images, the floor|1}"),
+    (9, "autoencoder, codes from a mixture: Fréchet distance",
+     "the same, autoencoder with a mixture on its codes", 1,
+     "VAE with a mixture: {VAE, codes from a mixture: Fréchet distance|1}"),
+    (10, "test −ELBO, chosen", "test −ELBO, nats, settings by cross-validation", 1,
+     "β by its own loss: {test −ELBO, trapped|0}"),
+    (10, "bits, VAE, β = 1", "bits a picture, VAE", 0,
+     "PCA of 16 components: {bits, PCA of 16|0}; PNG, lossless: {bits, PNG|0}"),
+    (11, "PSNR in dB, noise 0.1, denoising autoencoder", "dB after denoising, noise 0.1", 1,
+     "PCA: {PSNR in dB, noise 0.1, PCA|1}; VAE: {PSNR in dB, noise 0.1, VAE, trained clean|1}; "
+     "the noisy image: {PSNR in dB, noise 0.1, nothing|1}"),
+    (11, "PSNR in dB, noise 0.5, denoising autoencoder", "the same, noise 0.5", 1,
+     "PCA: {PSNR in dB, noise 0.5, PCA|1}; VAE: {PSNR in dB, noise 0.5, VAE, trained clean|1}; "
+     "the noisy image: {PSNR in dB, noise 0.5, nothing|1}"),
+    (12, "test −ELBO, convolutional", "test −ELBO, nats, convolutional, 105 257 parameters", 1,
+     "dense, 418 104 parameters: {test −ELBO, dense|1}"),
+    (13, "−bound, nats", "−log p(x) of binary images, nats, at most", 1,
+     "independent pixels: {independent pixels, nats|1}; a longer run: next table"),
+    (14, "mean area, contour times distance", "area under the ROC curve, mean of ten digits", 3,
+     "reconstruction error: {mean area, reconstruction error|3}; −bound: {mean area, −bound|3}"),
 ]
+
+
+def run_chapter(path, settings):
+    """Run a chapter in a process and a folder of its own; return its results and its minutes."""
+    command = [sys.executable, str(TUTORIALS), path.name[:2], *settings]
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        subprocess.run(
+            command, cwd=folder, env={**os.environ, "MPLBACKEND": "Agg"}, check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        minutes = (time.perf_counter() - start) / 60
+        results = pathlib.Path(folder) / "outputs" / path.stem / "results.json"
+        return json.loads(results.read_text(encoding="utf-8")), minutes
+
+
+def save(path, report):
+    """Write a report aside and rename it: the file is whole or what it was."""
+    aside = path.with_suffix(f".writing{os.getpid()}")
+    aside.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
+    aside.replace(path)
 
 
 def run(data, seeds, numbers):
@@ -70,21 +113,11 @@ def run(data, seeds, numbers):
         "data": data,
         "runs": kept,
     }
-    environment = {**os.environ, "MPLBACKEND": "Agg"}
     for seed in seeds:
         for chapter in sorted(TUTORIALS.glob("[0-9][0-9]_*.py")):
             if numbers and int(chapter.name[:2]) not in numbers:
                 continue
-            command = [sys.executable, str(TUTORIALS), chapter.name[:2]]
-            command += [f"data={data}", f"seed={seed}"]
-            with tempfile.TemporaryDirectory() as folder:
-                start = time.perf_counter()
-                subprocess.run(
-                    command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL
-                )
-                minutes = (time.perf_counter() - start) / 60
-                results = pathlib.Path(folder) / "outputs" / chapter.stem / "results.json"
-                result = json.loads(results.read_text(encoding="utf-8"))
+            result, minutes = run_chapter(chapter, [f"data={data}", f"seed={seed}"])
             result.update(seed=seed, minutes=round(minutes, 2))
             same = [r for r in report["runs"] if (r["chapter"], r["seed"]) == (chapter.stem, seed)]
             for old in same:
@@ -93,9 +126,24 @@ def run(data, seeds, numbers):
             report["runs"].sort(key=lambda r: (r["seed"], r["chapter"]))
             outside = [row["measure"] for row in result["rows"] if row["inside"] is False]
             print(f"{chapter.stem} seed {seed}: {minutes:.1f} minutes {outside or ''}", flush=True)
-            aside = path.with_suffix(".writing")
-            aside.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
-            aside.replace(path)
+            save(path, report)
+
+
+def spread(found, digits):
+    """Return "median (least to greatest)", or the one value where there is only one."""
+    text = f"{statistics.median(found):.{digits}f}"
+    if len(found) > 1:
+        text += f" ({min(found):.{digits}f} to {max(found):.{digits}f})"
+    return text
+
+
+def with_medians(text, values_of):
+    """Return the text with each {measure|digits} replaced by the median of values_of(measure)."""
+
+    def median(match):
+        return f"{statistics.median(values_of(match[1])):.{match[2]}f}"
+
+    return re.sub(r"\{(.+?)\|(\d)\}", median, text)
 
 
 def values(report, chapter, measure):
@@ -119,15 +167,9 @@ def table(report):
         "|---|---|---|---|",
     ]
     for chapter, measure, text, digits, beside in ROWS:
-
-        def median(match):
-            return f"{statistics.median(values(report, chapter, match[1])):.{match[2]}f}"
-
-        beside = re.sub(r"\{(.+?)\|(\d)\}", median, beside)
-        found = values(report, chapter, measure)
-        middle, least, most = statistics.median(found), min(found), max(found)
-        spread = f"{middle:.{digits}f} ({least:.{digits}f} to {most:.{digits}f})"
-        lines.append(f"| {chapter} | {text} | {spread} | {beside} |")
+        values_of = functools.partial(values, report, chapter)
+        shown = spread(values_of(measure), digits)
+        lines.append(f"| {chapter} | {text} | {shown} | {with_medians(beside, values_of)} |")
     return "\n".join(lines)
 
 

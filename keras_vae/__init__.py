@@ -23,6 +23,7 @@ from keras_vae.autoencoder import Autoencoder  # noqa: E402
 from keras_vae.callbacks import KLWarmUp, SampleGrid  # noqa: E402
 from keras_vae.data import (  # noqa: E402
     batches,
+    binarise,
     check_images,
     load_digits,
     load_images,
@@ -38,12 +39,23 @@ from keras_vae.figures import (  # noqa: E402
     training_curves,
 )
 from keras_vae.gan import GAN  # noqa: E402
+from keras_vae.iwae import IWAE  # noqa: E402
 from keras_vae.measures import (  # noqa: E402
     active_units,
     cluster_accuracy,
+    cluster_scores,
+    elbo,
+    frechet_distance,
+    kl_per_latent,
+    label_efficiency,
+    log_likelihood,
+    rate_distortion,
     reconstruction_error,
+    sample_quality,
 )
 from keras_vae.networks import (  # noqa: E402
+    conv_decoder,
+    conv_encoder,
     dense_decoder,
     dense_discriminator,
     dense_encoder,
@@ -56,6 +68,7 @@ from keras_vae.vae import VAE, Sampling  # noqa: E402
 __all__ = [
     "Autoencoder",
     "GAN",
+    "IWAE",
     "KLWarmUp",
     "Run",
     "SampleGrid",
@@ -63,22 +76,33 @@ __all__ = [
     "VAE",
     "active_units",
     "batches",
+    "binarise",
     "check_images",
     "cluster_accuracy",
+    "cluster_scores",
+    "conv_decoder",
+    "conv_encoder",
     "dense_decoder",
     "dense_discriminator",
     "dense_encoder",
     "dense_generator",
+    "elbo",
+    "frechet_distance",
     "gaussian_encoder",
     "image_grid",
     "interpolations",
+    "kl_per_latent",
+    "label_efficiency",
     "latent_plane",
     "latent_scatter",
     "load_digits",
     "load_images",
     "load_mnist",
+    "log_likelihood",
     "make_vectors",
+    "rate_distortion",
     "reconstruction_error",
     "reconstructions",
+    "sample_quality",
     "training_curves",
 ]

@@ -250,6 +250,28 @@ def batches(arrays, batch_size, seed=0, passes=1):
     return rows.map(gather, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
+def binarise(dataset, seed=0):
+    """Return the `tf.data` pipeline of images, each pixel drawn anew: 1 with its grey value as the
+    probability, else 0 (dynamic binarisation).
+
+    The draws differ from epoch to epoch; they are a function of the seed, of
+    `keras.utils.set_random_seed`'s, and of how many epochs the pipeline has given.
+
+    Args:
+        dataset: Pipeline of batches of images in [0, 1].
+        seed: Of the draws.
+
+    Source: Salakhutdinov & Murray 2008; Burda et al. 2016, §5.
+    """
+    keys = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
+
+    def draw(images, key):
+        uniform = tf.random.stateless_uniform(tf.shape(images), key)
+        return tf.cast(uniform < images, "float32")
+
+    return tf.data.Dataset.zip(dataset, keys).map(draw).prefetch(tf.data.AUTOTUNE)
+
+
 def check_images(dataset, part=0):
     """Return the `tf.data` pipeline of images, checked: a bad batch stops the run that reads it.
 

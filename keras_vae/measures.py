@@ -1,8 +1,18 @@
 """Numbers: what a model is worth. Models and arrays in, floats out."""
 
+import itertools
+import math
+import warnings
+
+import keras
 import numpy as np
+import scipy.linalg
 import scipy.optimize
+import sklearn.exceptions
+import sklearn.linear_model
 import sklearn.metrics
+import sklearn.neighbors
+import tensorflow as tf
 
 
 def reconstruction_error(model, x):
@@ -31,6 +41,138 @@ def reconstruction_error(model, x):
         p = reconstruction.astype("float64").clip(1e-7, 1 - 1e-7)
         cross_entropy = -np.mean(x * np.log(p) + (1 - x) * np.log1p(-p))
     return {"mse": float(mse), "cross_entropy": float(cross_entropy)}
+
+
+def draws(vae, x, num_samples, batch_size, seed):
+    """Yield, for each batch of images, a generator of portions of draws of z from q(z | x).
+
+    A portion is a pair of arrays, (batch, draws), in nats: −log p(x | z), and
+    log q(z | x) − log p(z). Portions are small, so that memory does not grow with num_samples.
+    """
+    x = np.asarray(x)
+    heads = vae.encode(x)  # raises where the type, the shape or the values do not fit
+    for name, number in (("num_samples", num_samples), ("batch_size", batch_size)):
+        if number < 1 or int(number) != number:
+            raise ValueError(f"{name} must be an integer of at least 1, got {number!r}")
+    portion = max(1, 5000 // batch_size)
+    counter = itertools.count()
+
+    @tf.function(reduce_retracing=True)
+    def draw(images, z_mean, z_log_var, num, key):
+        epsilon = tf.random.stateless_normal((tf.shape(z_mean)[0] * num, z_mean.shape[1]), key)
+        log_var = tf.repeat(z_log_var, num, axis=0)
+        z = tf.repeat(z_mean, num, axis=0) + tf.exp(0.5 * log_var) * epsilon
+        copies = tf.repeat(images, num, axis=0)  # (batch · num, features)
+        reconstruction = vae.decoder(z, training=False)
+        nats = tf.cast(vae.negative_log_likelihood(copies, reconstruction), "float32")
+        # The constants of the two normal densities cancel.
+        kl = 0.5 * tf.reduce_sum(tf.square(z) - tf.square(epsilon) - log_var, axis=1)
+        return tf.reshape(nats, (-1, num)), tf.reshape(kl, (-1, num))
+
+    def portions(*batch):
+        batch = [tf.constant(part, "float32") for part in batch]
+        for first in range(0, num_samples, portion):
+            num = tf.constant(min(portion, num_samples - first))
+            pair = draw(*batch, num, tf.constant([seed, next(counter)]))
+            yield tuple(part.numpy().astype("float64") for part in pair)
+
+    for start in range(0, len(x), batch_size):
+        yield portions(*(part[start : start + batch_size] for part in (x, *heads)))
+
+
+def log_likelihood(vae, x, num_samples=500, batch_size=100, seed=0, verbose=0):
+    """Return the importance-weighted bound on log p(x) of each image, in nats, (num,).
+
+    With K draws of z from q(z | x),
+
+        log p(x) ≥ E log (1/K) Σ p(x, z_k) / q(z_k | x),
+
+    a bound that rises with K towards log p(x); K = 1 is the ELBO. Of the bound on a data set, say
+    its mean with the standard error over images, `result.std() / len(result) ** 0.5`.
+
+    Args:
+        vae: `VAE`; its beta plays no part.
+        x: Array of examples, (num, …). The published figures are of binary images.
+        num_samples: K, draws of z an image, at least 1. Memory does not grow with it.
+        batch_size: Images at a time.
+        seed: Of the draws: an integer.
+        verbose: 1 shows a progress bar.
+
+    Raises:
+        ValueError: x does not fit the VAE, or a number is below 1.
+
+    Source: Burda et al. 2016, eq. 8.
+    """
+    bar = keras.utils.Progbar(len(x), verbose=verbose, unit_name="image")
+    bounds = []
+    for portions in draws(vae, x, num_samples, batch_size, seed):
+        total = -np.inf  # log of the sum of the weights
+        for nats, kl in portions:
+            total = np.logaddexp(total, np.logaddexp.reduce(-nats - kl, axis=1))
+        bounds.append(total - math.log(num_samples))
+        if verbose:
+            bar.add(len(total))
+    return np.concatenate(bounds)
+
+
+def distortion(vae, x, num_samples, batch_size, seed):
+    """Return the mean of −log p(x | z) over draws of z from q(z | x), nats, (num,)."""
+    return np.concatenate([
+        sum(nats.sum(axis=1) for nats, _ in portions) / num_samples
+        for portions in draws(vae, x, num_samples, batch_size, seed)
+    ])
+
+
+def elbo(vae, x, num_samples=1, batch_size=100, seed=0):
+    """Return the evidence lower bound on log p(x) of each image, in nats, (num,).
+
+    ELBO = E log p(x | z) − KL(q(z | x) ‖ p(z)): the first term as a mean over draws of z, the
+    second in closed form. It is taken at beta = 1, whatever the VAE was trained with.
+
+    Args and Raises: as of `log_likelihood`.
+
+    Source: Kingma & Welling 2014, eq. 3 and eq. 7 (their estimator B).
+    """
+    nats = distortion(vae, x, num_samples, batch_size, seed)
+    return -nats - latent_kl(vae, x).sum(axis=1)
+
+
+def latent_kl(vae, x):
+    """Return KL(q(z_j | x) ‖ N(0, 1)) of each example and latent variable, nats, of shape
+    (num, latent_dim)."""
+    z_mean, z_log_var = (head.astype("float64") for head in vae.encode(x))
+    return -0.5 * (1 + z_log_var - np.square(z_mean) - np.exp(z_log_var))
+
+
+def kl_per_latent(vae, x):
+    """Return the KL of each latent variable, a mean over x, in nats, (latent_dim,).
+
+    It tells how much a VAE uses each of them; their sum is the rate, what a code costs.
+
+    Args:
+        vae: `VAE`.
+        x: Array of examples, (num, …).
+
+    Raises:
+        ValueError: x does not fit the VAE.
+
+    Source: Kingma & Welling 2014, appendix B.
+    """
+    return latent_kl(vae, x).mean(axis=0)
+
+
+def rate_distortion(vae, x, num_samples=1, batch_size=100, seed=0):
+    """Return {"rate": …, "distortion": …}, means over x in nats an example; their sum is −ELBO.
+
+    The rate is the mean KL: what a code z costs a receiver who knows the prior. The distortion is
+    the mean of −log p(x | z). Divide by log 2 for bits.
+
+    Args and Raises: as of `log_likelihood`.
+
+    Source: Alemi et al. 2018, §2.
+    """
+    nats = distortion(vae, x, num_samples, batch_size, seed)
+    return {"rate": float(kl_per_latent(vae, x).sum()), "distortion": float(nats.mean())}
 
 
 def active_units(vae, x, threshold=0.01):
@@ -70,3 +212,144 @@ def cluster_accuracy(labels, clusters):
     counts = sklearn.metrics.cluster.contingency_matrix(labels, clusters)  # (labels, clusters)
     rows, columns = scipy.optimize.linear_sum_assignment(counts, maximize=True)
     return float(counts[rows, columns].sum() / len(labels))
+
+
+def cluster_scores(labels, clusters):
+    """Return {"accuracy": …, "NMI": …, "ARI": …} of a clustering against the labels.
+
+    NMI is the mutual information divided by the mean of the two entropies, ARI the adjusted Rand
+    index; both are scikit-learn's.
+
+    Args and Raises: as of `cluster_accuracy`.
+    """
+    return {
+        "accuracy": cluster_accuracy(labels, clusters),
+        "NMI": float(sklearn.metrics.normalized_mutual_info_score(labels, clusters)),
+        "ARI": float(sklearn.metrics.adjusted_rand_score(labels, clusters)),
+    }
+
+
+def balanced_draw(labels, num, rng):
+    """Return the rows of `num` labels, as many of each class."""
+    classes = np.unique(labels)
+    return np.concatenate(
+        [rng.choice(np.flatnonzero(labels == c), num // len(classes), False) for c in classes]
+    )
+
+
+def label_efficiency(h_train, y_train, h_test, y_test, num_labels, num_draws=5, seed=0):
+    """Return {number of labels: test errors, one a draw} of a softmax regression.
+
+    The draws hold as many labels of each class, and are the same for all features. All labels are
+    drawn once, and there a hundred steps of the solver are enough.
+
+    Args:
+        h_train, h_test: Features, (num, width): pixels, or the means of a VAE.
+        y_train, y_test: Labels, (num,).
+        num_labels: Sequence of numbers of labels, each at least the number of classes.
+        num_draws: Draws for each number of labels.
+        seed: Of the draws.
+
+    Raises:
+        ValueError: A number of labels is below the number of classes, or above that of a class
+            allows.
+    """
+    errors = {}
+    for num in num_labels:
+        classes, counts = np.unique(y_train, return_counts=True)
+        whole = num == len(y_train)
+        if not whole and not 1 <= num // len(classes) <= counts.min():
+            raise ValueError(
+                f"num_labels must lie between {len(classes)}, one a class, and "
+                f"{len(classes) * counts.min()}, or be all {len(y_train)}, got {num}"
+            )
+        rng = np.random.default_rng(seed)
+        rows = [slice(None)]
+        if not whole:
+            rows = [balanced_draw(y_train, num, rng) for _ in range(num_draws)]
+        found = []
+        for r in rows:
+            steps = 100 if whole else 1000
+            classifier = sklearn.linear_model.LogisticRegression(max_iter=steps)
+            with warnings.catch_warnings():  # with all labels the solver is stopped on purpose
+                warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
+                classifier.fit(h_train[r], y_train[r])
+            found.append(1 - classifier.score(h_test, y_test))
+        errors[num] = np.array(found)
+    return errors
+
+
+def frechet_distance(a, b):
+    """Return the Fréchet distance between normal distributions fitted to two sets of features.
+
+        ‖μ_a − μ_b‖² + tr(C_a + C_b − 2 (C_a C_b)^½)
+
+    Strictly this is the square of the distance; the field drops the word.
+
+    Args:
+        a, b: Arrays, (num, width); at least two rows each.
+
+    Raises:
+        ValueError: The arrays are of different widths, too short, or not finite.
+
+    Source: Dowson & Landau 1982; as a score of generated images, Heusel et al. 2017, eq. 6.
+    """
+    a, b = (np.asarray(part, "float64") for part in (a, b))
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(f"a and b must have shape (num, width), got {a.shape} and {b.shape}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("a and b must be finite, they hold NaN or infinity")
+    covariances = [np.atleast_2d(np.cov(part, rowvar=False)) for part in (a, b)]
+    # tr (C_a C_b)^½ is the sum of the roots of the eigenvalues, which are real and not negative.
+    eigenvalues = scipy.linalg.eigvals(covariances[0] @ covariances[1]).real.clip(0)
+    trace = np.trace(covariances[0] + covariances[1]) - 2 * np.sqrt(eigenvalues).sum()
+    return float(np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2) + trace)
+
+
+def sample_quality(images, x_train, x_test, classifier):
+    """Return what generated images are worth, each figure beside that of real test images.
+
+    The test images of even number are the reference, those of odd number, as many as there are
+    generated ones, the floor: what even real images reach.
+
+    Args:
+        images: Generated images, (num, pixels) in [0, 1].
+        x_train: The images that the generator was trained on.
+        x_test: Real images that it was not trained on; at least twice as many as `images`, or the
+            floor is of fewer.
+        classifier: Functional Keras model, images → one score a class, trained on real images. Its
+            last but one layer gives the features.
+
+    Returns:
+        {"frechet", "frechet_floor"}: Fréchet distances of the features to those of the reference;
+        {"classes", "classes_floor", "entropy", "entropy_floor"}: how many classes the classifier
+        finds, and the entropy of their frequencies in nats (log 10 = 2.30 for ten equal ones);
+        {"nearest", "nearest_floor"}: mean Euclidean distance to the nearest training image (0 if
+        images were memorised).
+
+    Raises:
+        ValueError: The arrays do not fit each other.
+
+    Source: Heusel et al. 2017, §A1, with a small classifier in place of Inception.
+    """
+    images, x_train, x_test = (np.asarray(part, "float32") for part in (images, x_train, x_test))
+    widths = {part.shape[1:] for part in (images, x_train, x_test)}
+    if len(widths) != 1 or images.ndim != 2 or min(len(images), len(x_test) // 2) < 2:
+        raise ValueError(
+            "images, x_train and x_test must have shape (num, pixels), num at least 2, got "
+            f"{images.shape}, {x_train.shape} and {x_test.shape}"
+        )
+    reference, real = x_test[::2], x_test[1::2][: len(images)]
+    network = keras.Model(classifier.inputs, [classifier.layers[-2].output, classifier.output])
+    features = network.predict(reference, verbose=0)[0]
+    neighbours = sklearn.neighbors.NearestNeighbors(n_neighbors=1).fit(x_train)
+    found = {}
+    for suffix, part in (("", images), ("_floor", real)):
+        h, scores = network.predict(part, verbose=0)
+        counts = np.bincount(scores.argmax(axis=1), minlength=scores.shape[1])
+        share = counts[counts > 0] / counts.sum()
+        found[f"frechet{suffix}"] = frechet_distance(h, features)
+        found[f"classes{suffix}"] = int((counts > 0).sum())
+        found[f"entropy{suffix}"] = float(-np.sum(share * np.log(share)))
+        found[f"nearest{suffix}"] = float(neighbours.kneighbors(part)[0].mean())
+    return found

@@ -1,18 +1,19 @@
 """Builders of plain Keras networks: layers, no losses."""
 
 import collections.abc
+import math
 
 import keras
 
 
 def check_sizes(**sizes):
-    """Raise TypeError or ValueError unless every size is a positive integer, `hidden_dims` a
-    sequence of them."""
+    """Raise TypeError or ValueError unless every size is a positive integer, `hidden_dims` and
+    `filters` sequences of them."""
     for name, value in sizes.items():
-        if name == "hidden_dims":
+        if name in ("hidden_dims", "filters"):
             # An iterator would be used up here, and the network be built without hidden layers.
             if isinstance(value, (str, bytes)) or not isinstance(value, collections.abc.Sequence):
-                raise TypeError(f"hidden_dims must be a sequence such as (256,), got {value!r}")
+                raise TypeError(f"{name} must be a sequence such as (256,), got {value!r}")
             values = list(value)
         else:
             values = [value]
@@ -21,6 +22,19 @@ def check_sizes(**sizes):
                 raise TypeError(f"{name} must be made of positive integers, got {value!r}")
             if size < 1:
                 raise ValueError(f"{name} must be made of positive integers, got {value!r}")
+
+
+def check_image(image_shape, filters, latent_dim):
+    """Return height and width; raise unless the sizes fit and the image can be halved so often."""
+    check_sizes(filters=filters, latent_dim=latent_dim)
+    height, width = image_shape
+    check_sizes(height=height, width=width)
+    if not len(filters) or height % 2 ** len(filters) or width % 2 ** len(filters):
+        raise ValueError(
+            "image_shape must be divisible by 2 once for each of the filters, of which there must "
+            f"be at least one, got {tuple(image_shape)} and filters {tuple(filters)}"
+        )
+    return height, width
 
 
 def hidden_layers(x, hidden_dims, activation, kernel_regularizer=None):
@@ -147,6 +161,74 @@ def dense_decoder(
         dtype=output_dtype(),
         name="reconstruction",
     )(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def conv_encoder(image_shape, filters, latent_dim, name="encoder"):
+    """Build a VAE's convolutional encoder: flat images, (batch, pixels) → [z_mean, z_log_var].
+
+    One 3×3 convolution with stride 2 and ReLU for each number of filters; then the two linear
+    heads of `gaussian_encoder`, each (batch, latent_dim).
+
+    Args:
+        image_shape: Height and width in pixels, each divisible by 2 once for each convolution.
+        filters: Sequence of the convolutions' channels, in the order in which data passes.
+        latent_dim: Number of latent variables, at least 1.
+        name: Of the network.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        TypeError, ValueError: A size is not a positive integer, or the image can't be halved.
+
+    Source: LeCun et al. 1998; as a VAE's encoder, A2 §5 names it.
+    """
+    height, width = check_image(image_shape, filters, latent_dim)
+    inputs = keras.Input((height * width,), name="x")
+    x = keras.layers.Reshape((height, width, 1), name="image")(inputs)
+    for i, channels in enumerate(filters, start=1):
+        x = keras.layers.Conv2D(channels, 3, 2, "same", activation="relu", name=f"conv_{i}")(x)
+    x = keras.layers.Flatten(name="flat")(x)
+    z_mean = keras.layers.Dense(latent_dim, dtype=output_dtype(), name="z_mean")(x)
+    z_log_var = keras.layers.Dense(latent_dim, dtype=output_dtype(), name="z_log_var")(x)
+    return keras.Model(inputs, [z_mean, z_log_var], name=name)
+
+
+def conv_decoder(latent_dim, filters, image_shape, name="decoder"):
+    """Build a convolutional decoder: (batch, latent_dim) → flat images in [0, 1].
+
+    A dense layer to small maps with the first number of channels; then one 3×3 transposed
+    convolution with stride 2 for each further number, and a last one to the image's one channel.
+
+    Args:
+        latent_dim: Number of latent variables, at least 1.
+        filters: Sequence of channels, in the order in which data passes: the encoder's reversed.
+        image_shape: Height and width in pixels, each divisible by 2 once for each of them.
+        name: Of the network.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        TypeError, ValueError: A size is not a positive integer, or the image can't be halved.
+
+    Source: Radford et al. 2016, §3, in small.
+    """
+    height, width = check_image(image_shape, filters, latent_dim)
+    scale = 2 ** len(filters)
+    small = (height // scale, width // scale, filters[0])
+    inputs = keras.Input((latent_dim,), name="z")
+    x = keras.layers.Dense(math.prod(small), "relu", name="maps")(inputs)
+    x = keras.layers.Reshape(small, name="small_image")(x)
+    for i, channels in enumerate(filters[1:], start=1):
+        x = keras.layers.Conv2DTranspose(
+            channels, 3, 2, "same", activation="relu", name=f"conv_{i}"
+        )(x)
+    x = keras.layers.Conv2DTranspose(1, 3, 2, "same", name="logits")(x)
+    x = keras.layers.Reshape((height * width,), name="flat")(x)
+    # The sigmoid comes last, so that the loss finds the logits behind it.
+    outputs = keras.layers.Activation("sigmoid", dtype=output_dtype(), name="reconstruction")(x)
     return keras.Model(inputs, outputs, name=name)
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_vae import (
     batches,
+    binarise,
     check_images,
     cluster_accuracy,
     data,
@@ -250,3 +251,18 @@ def test_a_pipeline_feeds_a_model():
     vae.compile("adam")
     with pytest.raises(tf.errors.InvalidArgumentError, match="divide images by 255"):
         vae.fit(check_images(batches(255 * x, 10)), verbose=0)
+
+
+def test_binarise_draws_each_pixel_anew_with_its_grey_value_as_probability():
+    grey = np.tile(np.linspace(0, 1, 5, dtype="float32"), (2000, 1))
+    dataset = binarise(tf.data.Dataset.from_tensor_slices(grey).batch(500), seed=1)
+    first, second = (np.concatenate(list(dataset.as_numpy_iterator())) for _ in range(2))
+    for drawn in (first, second):
+        assert drawn.dtype == "float32" and set(np.unique(drawn)) == {0.0, 1.0}
+        # Four standard errors of a mean of 2000 draws.
+        np.testing.assert_allclose(drawn.mean(axis=0), grey[0], atol=4 * 0.5 / 2000**0.5)
+        assert (drawn[:, 0] == 0).all() and (drawn[:, 4] == 1).all()
+        assert not np.array_equal(drawn[:500], drawn[500:1000])  # batches differ
+    assert not np.array_equal(first, second)  # and epochs
+    again = binarise(tf.data.Dataset.from_tensor_slices(grey).batch(500), seed=1)
+    np.testing.assert_array_equal(np.concatenate(list(again.as_numpy_iterator())), first)

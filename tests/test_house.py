@@ -1,15 +1,18 @@
 """What holds the house together: chapters equal the package, and the arrows run one way."""
 
 import ast
-import importlib.util
 import inspect
 import pathlib
 import re
 
+import chapters as table
 import pytest
+import quality
 
 import keras_vae
-from keras_vae import autoencoder, callbacks, data, figures, gan, measures, networks, report, vae
+from keras_vae import (
+    autoencoder, callbacks, data, figures, gan, iwae, measures, networks, report, vae,
+)
 
 ROOT = pathlib.Path(__file__).parent.parent
 CHAPTERS = sorted((ROOT / "tutorials").glob("[0-9][0-9]_*.py"))
@@ -18,7 +21,10 @@ CHAPTERS = sorted((ROOT / "tutorials").glob("[0-9][0-9]_*.py"))
 def test_all_public_names_are_there_and_documented():
     for name in keras_vae.__all__:
         assert inspect.getdoc(getattr(keras_vae, name)), name
-    for module in (autoencoder, callbacks, data, figures, gan, measures, networks, report, vae):
+    modules = (
+        autoencoder, callbacks, data, figures, gan, iwae, measures, networks, report, vae,
+    )
+    for module in modules:
         assert module.__doc__
         for name, value in vars(module).items():
             if inspect.isfunction(value) and value.__module__ == module.__name__:
@@ -49,7 +55,8 @@ def test_every_model_is_taught_by_some_chapter():
     assert {
         "Autoencoder", "VAE", "GAN", "Sampling", "KLWarmUp", "cluster_accuracy", "make_vectors",
         "dense_encoder", "dense_decoder", "gaussian_encoder", "dense_generator",
-        "dense_discriminator",
+        "dense_discriminator", "IWAE", "binarise", "conv_encoder", "conv_decoder",
+        "frechet_distance", "label_efficiency",
     } <= taught
 
 
@@ -65,6 +72,7 @@ def test_the_arrows_run_one_way():
     for module in (autoencoder, vae, gan, networks, data, measures, figures, report):
         assert imports_of(module) == set(), module
     assert imports_of(callbacks) == {"figures", "report"}
+    assert imports_of(iwae) == {"vae"}
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -83,11 +91,12 @@ def test_a_chapter_has_its_form(path):
     assert text.count("<details>") == text.count("</details>") >= 2
     for word in ("simply", "argparse", "os.environ", "__main__", "TODO", "TIME minutes"):
         assert word not in text, word
-
-
-specification = importlib.util.spec_from_file_location("table", ROOT / "benchmarks" / "chapters.py")
-table = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(table)
+    own = len(text.splitlines()) - sum(
+        source.count("\n") + 1
+        for name, source in definitions(path).items()
+        if name in keras_vae.__all__
+    )
+    assert own <= 400
 
 
 def test_the_readme_and_the_chapters_show_what_the_benchmark_saved():
@@ -97,6 +106,14 @@ def test_the_readme_and_the_chapters_show_what_the_benchmark_saved():
     for path in CHAPTERS:
         shown = re.search(r"([\d.]+) minutes on two cores", path.read_text(encoding="utf-8"))[1]
         assert float(shown) == pytest.approx(minutes[int(path.name[:2])], abs=0.051)
+
+
+def test_the_readme_shows_the_published_figures_beside_ours():
+    report = quality.load()
+    assert quality.table(report) in (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, (_, settings) in quality.RUNS.items():
+        runs = [run for run in report["runs"] if run["run"] == name]
+        assert runs and all(run["settings"] == settings for run in runs), name
 
 
 def expected_ranges(path):

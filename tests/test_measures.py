@@ -1,10 +1,14 @@
 import itertools
 
+import keras
 import numpy as np
 import pytest
+import scipy.stats
 from conftest import small_vae
 
-from keras_vae import active_units, cluster_accuracy, reconstruction_error
+from keras_vae import VAE, active_units, cluster_accuracy, cluster_scores, dense_decoder, elbo
+from keras_vae import frechet_distance, gaussian_encoder, kl_per_latent, label_efficiency
+from keras_vae import log_likelihood, rate_distortion, reconstruction_error, sample_quality
 
 
 class Constant:
@@ -44,6 +48,96 @@ def test_active_units_counts_the_means_that_vary():
     assert active_units(vae, x, threshold=1e9) == 0
 
 
+def linear_gaussian(rng, shift=0.0):
+    """Return a VAE whose likelihood is known, x ~ N(b, W Wᵀ + I), with the exact posterior as its
+    encoder if `shift` is 0; W's columns are orthogonal, so that the posterior is diagonal."""
+    width, latent_dim = 6, 2
+    scales = np.array([1.5, 0.7])
+    w = np.linalg.qr(rng.normal(size=(width, latent_dim)))[0] * scales  # (width, latent_dim)
+    b = rng.normal(size=width)
+    encoder = gaussian_encoder(width, (), latent_dim)
+    decoder = dense_decoder(latent_dim, (), width, output_activation=None)
+    precision = 1 + scales**2
+    decoder.get_layer("reconstruction").set_weights([w.T, b])
+    encoder.get_layer("z_mean").set_weights([w / precision, -b @ w / precision + shift])
+    encoder.get_layer("z_log_var").set_weights(
+        [np.zeros((width, latent_dim)), -np.log(precision) + shift]
+    )
+    x = (rng.normal(size=(200, latent_dim)) @ w.T + b + rng.normal(size=(200, width)))
+    exact = scipy.stats.multivariate_normal(b, w @ w.T + np.eye(width)).logpdf(x)
+    return VAE(encoder, decoder, likelihood="gaussian"), x.astype("float32"), exact
+
+
+def test_log_likelihood_of_a_linear_gaussian_model_is_exact():
+    vae, x, exact = linear_gaussian(np.random.default_rng(0))
+    # Under the exact posterior every weight is p(x), whatever the draw.
+    for num_samples, batch_size in ((1, 7), (3, 200), (60, 100)):
+        bound = log_likelihood(vae, x, num_samples, batch_size)
+        np.testing.assert_allclose(bound, exact, atol=2e-5)
+    np.testing.assert_allclose(elbo(vae, x, 20000).mean(), exact.mean(), atol=0.005)
+
+
+def test_log_likelihood_rises_to_the_exact_value_from_a_wrong_posterior():
+    vae, x, exact = linear_gaussian(np.random.default_rng(0), shift=0.5)
+    gaps = [exact.mean() - log_likelihood(vae, x, num, seed=1).mean() for num in (1, 5, 50, 20000)]
+    assert gaps == sorted(gaps, reverse=True)
+    # K = 1 is the ELBO: its gap is KL(q ‖ posterior), here in closed form.
+    var = np.exp(0.5)
+    gap = 0.5 * np.sum(var + 0.25 * (1 + np.array([1.5, 0.7]) ** 2) - 1 - 0.5)
+    assert gaps[0] == pytest.approx(gap, abs=0.2)
+    assert exact.mean() - elbo(vae, x, 5000).mean() == pytest.approx(gap, abs=0.01)
+    assert gaps[-1] == pytest.approx(0, abs=0.002)
+
+
+def test_log_likelihood_does_not_depend_on_how_it_is_cut(capsys):
+    vae, x, _ = linear_gaussian(np.random.default_rng(0), shift=0.2)
+    vae.beta = 4.0  # plays no part
+    whole = log_likelihood(vae, x, 3000, batch_size=200)
+    cut = log_likelihood(vae, x, 3000, batch_size=7, seed=1)
+    np.testing.assert_allclose(whole, cut, atol=0.05)  # other draws: the noise of 3000
+    np.testing.assert_array_equal(whole, log_likelihood(vae, x, 3000, batch_size=200))
+    assert "200/200" not in capsys.readouterr().out
+    log_likelihood(vae, x, 1, verbose=1)
+    assert "200/200" in capsys.readouterr().out
+
+
+def test_elbo_is_minus_the_vaes_loss_at_beta_1(x):
+    vae = small_vae(seed=0)
+    vae.compile("adam")
+    x = np.tile(x, (400, 1))  # many draws of z
+    loss, reconstruction_loss, kl_loss = vae.evaluate(x, batch_size=640, verbose=0)
+    assert -elbo(vae, x).mean() == pytest.approx(loss, rel=1e-3)
+    parts = rate_distortion(vae, x)
+    assert parts["rate"] == pytest.approx(kl_loss, rel=1e-5)
+    assert parts["distortion"] == pytest.approx(reconstruction_loss, rel=1e-3)
+
+
+def test_kl_per_latent_is_that_of_two_normals(x):
+    vae = small_vae()
+    z_mean, z_log_var = vae.encode(x[:4])
+    p = scipy.stats.norm()
+    kl = np.zeros(3)
+    for mean, log_var in zip(z_mean, z_log_var):
+        for j in range(3):  # KL = ∫ q log(q / p), by quadrature
+            q = scipy.stats.norm(mean[j], np.exp(0.5 * log_var[j]))
+            kl[j] += q.expect(lambda z: q.logpdf(z) - p.logpdf(z)) / 4
+    np.testing.assert_allclose(kl_per_latent(vae, x[:4]), kl, atol=1e-5)
+
+
+def test_the_vaes_measures_refuse_what_does_not_fit(x):
+    vae = small_vae()
+    for bad, match in ((x[:0], "at least one"), (x[:, :5], "shape"), (x * np.nan, "finite"),
+                       (255 * x, r"\[0, 1\]"), ((9 * x).astype("int32"), "floating")):
+        for measure in (log_likelihood, elbo, rate_distortion, kl_per_latent):
+            with pytest.raises(ValueError, match=match):
+                measure(vae, bad)
+    for number in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="num_samples"):
+            log_likelihood(vae, x, number)
+        with pytest.raises(ValueError, match="batch_size"):
+            elbo(vae, x, batch_size=number)
+
+
 def test_cluster_accuracy_is_the_best_of_all_namings():
     rng = np.random.default_rng(0)
     labels, clusters = rng.integers(4, size=(2, 60))
@@ -57,3 +151,77 @@ def test_cluster_accuracy_is_the_best_of_all_namings():
     for wrong in (([], []), ([0, 1], [0])):
         with pytest.raises(ValueError, match="one length"):
             cluster_accuracy(*wrong)
+
+
+def test_cluster_scores_by_hand():
+    labels, clusters = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])
+    found = cluster_scores(labels, clusters)
+    assert found["accuracy"] == 0.75
+    # Mutual information and entropies by their definitions, in nats.
+    joint = np.array([[0.5, 0.0], [0.25, 0.25]])
+    outer = np.outer(joint.sum(axis=1), joint.sum(axis=0))
+    information = np.sum(joint[joint > 0] * np.log(joint[joint > 0] / outer[joint > 0]))
+    entropies = [scipy.stats.entropy(joint.sum(axis=axis)) for axis in (0, 1)]
+    assert found["NMI"] == pytest.approx(information / np.mean(entropies))
+    # Rand index by counting pairs: both keep together 1, labels 2, clusters 3, of 6.
+    chance = 2 * 3 / 6
+    assert found["ARI"] == pytest.approx((1 - chance) / (0.5 * (2 + 3) - chance))
+
+
+def test_label_efficiency_draws_as_many_of_each_class():
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.repeat(np.arange(4), 50))
+    h = np.eye(4)[y] + 0.1 * rng.normal(size=(200, 4))
+    errors = label_efficiency(h, y, h, y, (4, 40, 200), num_draws=3)
+    assert {num: len(found) for num, found in errors.items()} == {4: 3, 40: 3, 200: 1}
+    assert all((found == 0).all() for found in errors.values())  # one of each class is enough
+    noise = label_efficiency(rng.normal(size=(200, 4)), y, h, y, (40,))
+    assert 0.5 < noise[40].mean() < 0.95  # features without information: chance is 0.75
+    assert len(set(noise[40])) > 1  # the draws differ
+    for wrong in (3, 204, 0):
+        with pytest.raises(ValueError, match="num_labels must lie between 4"):
+            label_efficiency(h, y, h, y, (wrong,))
+
+
+def test_frechet_distance_of_normals_with_known_moments():
+    rng = np.random.default_rng(0)
+    # Sets with exactly these moments: whiten, then scale and shift.
+    a = rng.normal(size=(500, 3))
+    a = (a - a.mean(axis=0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(a, rowvar=False))).T
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    # Commuting covariances: ‖Δμ‖² + Σ (σ_a − σ_b)².
+    b = a * [2.0, 0.5, 3.0] + [1.0, -2.0, 0.5]
+    assert frechet_distance(a, b) == pytest.approx(5.25 + 1 + 0.25 + 4)
+    turned = b @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    assert frechet_distance(a, turned) == pytest.approx(frechet_distance(a, b))
+    assert frechet_distance(b, a) == pytest.approx(frechet_distance(a, b))
+    assert frechet_distance(a[:, :1], b[:, :1]) == pytest.approx(2)  # one feature
+    for wrong in (a[:, :2], a[:1], a[0], a * np.nan):
+        with pytest.raises(ValueError, match="a and b must"):
+            frechet_distance(a, wrong)
+
+
+def test_sample_quality_of_copies_and_of_one_class():
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=300)
+    x = np.clip(0.5 * np.eye(3, 8)[y] + rng.uniform(0, 0.4, (300, 8)), 0, 1).astype("float32")
+    inputs = keras.Input((8,))
+    features = keras.layers.Dense(4, "relu")(inputs)
+    classifier = keras.Model(inputs, keras.layers.Dense(3)(features))
+    classifier.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    classifier.fit(x, y, epochs=60, verbose=0)
+    x_train, x_test = x[:100], x[100:]
+    copies = sample_quality(x_train, x_train, x_test, classifier)
+    assert copies["nearest"] == pytest.approx(0, abs=1e-3) and copies["nearest_floor"] > 0.1
+    assert copies["classes"] == copies["classes_floor"] == 3
+    assert copies["entropy"] == pytest.approx(np.log(3), abs=0.1)
+    assert copies["frechet"] < 3 * copies["frechet_floor"] + 0.1
+    one_class = x_test[y[100:] == 0]
+    collapsed = sample_quality(one_class, x_train, x_test, classifier)
+    assert collapsed["classes"] == 1 and collapsed["entropy"] == 0
+    assert collapsed["frechet"] > 10 * copies["frechet"]
+    real = sample_quality(x_test[1::2], x_train, x_test, classifier)  # the floor itself
+    for name in ("frechet", "classes", "entropy", "nearest"):
+        assert real[name] == pytest.approx(real[f"{name}_floor"])
+    with pytest.raises(ValueError, match="images, x_train and x_test"):
+        sample_quality(x_train[:, :5], x_train, x_test, classifier)

@@ -1,8 +1,13 @@
 import keras
 import numpy as np
 import pytest
+import scipy.signal
+import tensorflow as tf
 
 from keras_vae import (
+    VAE,
+    conv_decoder,
+    conv_encoder,
     dense_decoder,
     dense_discriminator,
     dense_encoder,
@@ -98,3 +103,58 @@ def test_outputs_stay_float32_in_mixed_precision():
 def test_sizes_are_checked(build, error, words):
     with pytest.raises(error, match=words):
         build()
+
+
+def test_convolutional_networks_halve_and_double():
+    encoder = conv_encoder((12, 8), (4, 6), 3)
+    decoder = conv_decoder(3, (6, 4), (12, 8))
+    assert [layer.name for layer in encoder.layers[:4]] == ["x", "image", "conv_1", "conv_2"]
+    assert encoder.input_shape == decoder.output_shape == (None, 96)
+    assert encoder.get_layer("conv_2").output.shape == (None, 3, 2, 6)
+    assert encoder.output_shape == [(None, 3), (None, 3)]
+    assert decoder.get_layer("conv_1").output.shape == (None, 6, 4, 4)
+    # Nine weights a pair of channels and a bias a channel; 3 · 2 · 6 numbers to the two heads.
+    assert encoder.count_params() == 9 * 4 + 4 + 9 * 4 * 6 + 6 + 2 * (36 * 3 + 3)
+    assert decoder.count_params() == 3 * 36 + 36 + 9 * 6 * 4 + 4 + 9 * 4 + 1
+
+
+def test_a_convolution_sees_the_flat_image_row_by_row():
+    encoder = conv_encoder((6, 10), (1,), 2)
+    image = np.random.default_rng(0).uniform(size=(6, 10)).astype("float32")
+    layer = encoder.get_layer("conv_1")
+    network = keras.Model(encoder.inputs, layer.output)
+    found = network.predict(image.reshape(1, 60), verbose=0)[0, :, :, 0]
+    kernel = layer.get_weights()[0][:, :, 0, 0]
+    # "same" with stride 2 on even sizes pads one row below and one column to the right.
+    whole = scipy.signal.correlate2d(np.pad(image, ((0, 1), (0, 1))), kernel, "valid")
+    np.testing.assert_allclose(found, np.maximum(whole[::2, ::2], 0), atol=1e-5)
+
+
+def test_a_convolutional_vae_trains_and_its_loss_works_with_logits(tmp_path):
+    x = np.random.default_rng(0).integers(0, 2, size=(64, 64)).astype("float32")
+    vae = VAE(conv_encoder((8, 8), (4,), 3), conv_decoder(3, (4,), (8, 8)), seed=0)
+    vae.compile(keras.optimizers.Adam(0.01))
+    history = vae.fit(x, epochs=3, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+    vae.save(tmp_path / "vae.keras")
+    loaded = keras.saving.load_model(tmp_path / "vae.keras")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), vae.predict(x, verbose=0))
+    kernel, bias = vae.decoder.get_layer("logits").get_weights()
+    vae.decoder.get_layer("logits").set_weights([0 * kernel, bias * 0 + 50])
+    loss = float(vae.compute_losses(tf.zeros((2, 64)))[1])
+    assert loss == pytest.approx(64 * 50, rel=1e-4)  # of clipped probabilities: 64 · 16.1
+
+
+@pytest.mark.parametrize("shape, filters, words", [
+    ((28, 28), (), "at least one"),
+    ((28, 28), (4, 4, 4), "divisible by 2"),
+    ((7, 8), (4,), "divisible by 2"),
+    ((28, 28), (0,), "filters must be made of positive"),
+    ((0, 28), (4,), "height must be made of positive"),
+])
+def test_what_cannot_be_convolved_is_refused(shape, filters, words):
+    for build in (lambda: conv_encoder(shape, filters, 2), lambda: conv_decoder(2, filters, shape)):
+        with pytest.raises(ValueError, match=words):
+            build()
+    with pytest.raises(TypeError, match="filters must be a sequence"):
+        conv_encoder((28, 28), 16, 2)

@@ -292,21 +292,25 @@ class VAE(keras.Model):
         z_mean, _ = self.encoder(x, training=training)
         return self.decoder(z_mean, training=training)
 
-    def compute_losses(self, x, training=False):
-        """Return loss, reconstruction_loss and kl_loss of a batch, in nats per example."""
-        heads = self.encoder(x, training=training)
-        z_mean, z_log_var = (tf.cast(head, self.variable_dtype) for head in heads)
-        z = self.sampling([z_mean, z_log_var])  # (batch, latent_dim)
-        reconstruction = self.decoder(z, training=training)
+    def negative_log_likelihood(self, x, reconstruction):
+        """Return −log p(x | z) of each example, in nats, (batch,): a sum over the features."""
         x = tf.cast(x, reconstruction.dtype)
         if self.likelihood == "bernoulli":
             # Keras finds the logits behind the sigmoid and works with them, so no log(0) can occur.
             nats = keras.ops.binary_crossentropy(x, reconstruction)  # (batch, features)
         else:
             nats = 0.5 * (tf.square(x - reconstruction) + math.log(2 * math.pi))
-        # Sums over the features and over the latent variables, then means over the batch.
         nats = tf.cast(nats, self.variable_dtype)
-        reconstruction_loss = tf.reduce_mean(tf.reduce_sum(nats, axis=range(1, len(nats.shape))))
+        return tf.reduce_sum(nats, axis=range(1, len(nats.shape)))
+
+    def compute_losses(self, x, training=False):
+        """Return loss, reconstruction_loss and kl_loss of a batch, in nats per example."""
+        heads = self.encoder(x, training=training)
+        z_mean, z_log_var = (tf.cast(head, self.variable_dtype) for head in heads)
+        z = self.sampling([z_mean, z_log_var])  # (batch, latent_dim)
+        reconstruction = self.decoder(z, training=training)
+        # Sums over the features and over the latent variables, then means over the batch.
+        reconstruction_loss = tf.reduce_mean(self.negative_log_likelihood(x, reconstruction))
         kl = -0.5 * (1 + z_log_var - tf.square(z_mean) - tf.exp(z_log_var))  # (batch, latent_dim)
         kl_loss = tf.reduce_mean(tf.reduce_sum(kl, axis=1))
         # self.losses: the weight penalties of the networks, if they have any.

@@ -23,7 +23,8 @@ import sklearn.linear_model
 import tensorflow as tf
 
 from keras_vae import VAE, Run, active_units, batches, dense_decoder, dense_encoder
-from keras_vae import gaussian_encoder, load_images, reconstructions
+from keras_vae import gaussian_encoder, kl_per_latent, load_images, reconstructions
+from keras_vae.measures import balanced_draw
 
 # %% [markdown]
 # ## Parameters
@@ -130,7 +131,49 @@ for name, vae in (("article", article), ("few", few)):
 
 # %% [markdown]
 # Now the classifiers. The labelled images are drawn so that each digit occurs equally often; this is done five times. The
-# features are used as they come, and scikit-learn's settings are its defaults: nothing is tuned.
+# features are used as they come, and scikit-learn's settings are its defaults: nothing is tuned. The package's function is this:
+
+# %%
+def label_efficiency(h_train, y_train, h_test, y_test, num_labels, num_draws=5, seed=0):
+    """Return {number of labels: test errors, one a draw} of a softmax regression.
+
+    The draws hold as many labels of each class, and are the same for all features. All labels are
+    drawn once, and there a hundred steps of the solver are enough.
+
+    Args:
+        h_train, h_test: Features, (num, width): pixels, or the means of a VAE.
+        y_train, y_test: Labels, (num,).
+        num_labels: Sequence of numbers of labels, each at least the number of classes.
+        num_draws: Draws for each number of labels.
+        seed: Of the draws.
+
+    Raises:
+        ValueError: A number of labels is below the number of classes, or above that of a class
+            allows.
+    """
+    errors = {}
+    for num in num_labels:
+        classes, counts = np.unique(y_train, return_counts=True)
+        whole = num == len(y_train)
+        if not whole and not 1 <= num // len(classes) <= counts.min():
+            raise ValueError(
+                f"num_labels must lie between {len(classes)}, one a class, and "
+                f"{len(classes) * counts.min()}, or be all {len(y_train)}, got {num}"
+            )
+        rng = np.random.default_rng(seed)
+        rows = [slice(None)]
+        if not whole:
+            rows = [balanced_draw(y_train, num, rng) for _ in range(num_draws)]
+        found = []
+        for r in rows:
+            steps = 100 if whole else 1000
+            classifier = sklearn.linear_model.LogisticRegression(max_iter=steps)
+            with warnings.catch_warnings():  # with all labels the solver is stopped on purpose
+                warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
+                classifier.fit(h_train[r], y_train[r])
+            found.append(1 - classifier.score(h_test, y_test))
+        errors[num] = np.array(found)
+    return errors
 
 # %%
 features = {
@@ -138,33 +181,11 @@ features = {
     f"z_mean, {latent_dim}": (article.encode(x_train)[0], article.encode(x_test)[0]),
     f"z_mean, {few_latent_dim}": (few.encode(x_train)[0], few.encode(x_test)[0]),
 }
-
-
-def balanced_draw(labels, num, rng):
-    """Return the rows of `num` labels, as many of each class."""
-    classes = np.unique(labels)
-    return np.concatenate(
-        [rng.choice(np.flatnonzero(labels == c), num // len(classes), False) for c in classes]
-    )
-
-
-def test_error(h_train, y, h_test, iterations=1000):
-    """Return the share of test images that a softmax regression gets wrong."""
-    classifier = sklearn.linear_model.LogisticRegression(max_iter=iterations)
-    with warnings.catch_warnings():  # with all labels the solver is stopped on purpose
-        warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
-        classifier.fit(h_train, y)
-    return 1 - classifier.score(h_test, y_test)
-
-
 errors = {}  # {(features, number of labels): errors of the draws}
 for name, (h_train, h_test) in features.items():
-    for num in num_labels:
-        rng = np.random.default_rng(seed)  # the same draws for all features
-        rows = [balanced_draw(y_train, num, rng) for _ in range(draws)]
-        errors[name, num] = [test_error(h_train[r], y_train[r], h_test) for r in rows]
-    # All labels: one draw, and a hundred steps of the solver are enough.
-    errors[name, len(y_train)] = [test_error(h_train, y_train, h_test, iterations=100)]
+    numbers = (*num_labels, len(y_train))
+    found = label_efficiency(h_train, y_train, h_test, y_test, numbers, draws, seed)
+    errors.update({(name, num): values for num, values in found.items()})
 
 counts = [*num_labels, len(y_train)]
 print("test error, mean ± standard deviation over the draws (all labels: one draw)")
@@ -195,9 +216,8 @@ for name, (h_train, h_test) in list(features.items())[1:]:
 
 pca = sklearn.decomposition.PCA(few_latent_dim, random_state=seed).fit(x_train)
 h_train, h_test = pca.transform(x_train), pca.transform(x_test)
-rng = np.random.default_rng(seed)
-rows = [balanced_draw(y_train, num_labels[0], rng) for _ in range(draws)]
-pca_error = float(np.mean([test_error(h_train[r], y_train[r], h_test) for r in rows]))
+found = label_efficiency(h_train, y_train, h_test, y_test, num_labels[:1], draws, seed)
+pca_error = float(np.mean(found[num_labels[0]]))
 print(f"ten numbers of PCA: {pca_error:.1%} wrong with {num_labels[0]} labels")
 
 # %% [markdown]
@@ -223,11 +243,10 @@ ax.legend(title="features")
 run.save_figure(figure, "label_efficiency")
 
 # %%
-z_mean, z_log_var = article.encode(x_test)
-kl_per_latent = np.mean(-0.5 * (1 + z_log_var - z_mean**2 - np.exp(z_log_var)), axis=0)
+kl = kl_per_latent(article, x_test)
 figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 plt.close(figure)
-ax.plot(np.arange(1, latent_dim + 1), np.sort(kl_per_latent)[::-1], color="#332288")
+ax.plot(np.arange(1, latent_dim + 1), np.sort(kl)[::-1], color="#332288")
 ax.set(xlabel="latent variable, strongest first", ylabel="KL, nats per image")
 ax.set_title(f"the article's {latent_dim} latent variables")
 ax.grid(alpha=0.3)

@@ -1,0 +1,120 @@
+"""Measure what published tables measure, and print it beside them: published, here, differences.
+
+    python benchmarks/quality.py run                          all rows, three seeds: hours
+    python benchmarks/quality.py run --rows likelihood --seeds 0
+    python benchmarks/quality.py table                        the README's table
+
+Each row is a chapter, run at the settings that the row names. The row "clusters" needs
+`pip install -e ".[benchmark]"`. What was measured is saved in benchmarks/quality.json.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+
+import chapters
+
+SAVED = pathlib.Path(__file__).parent / "quality.json"
+
+# What to run: chapter and settings.
+RUNS = {
+    "likelihood": (13, [
+        "hidden_dims=(500,500)", "num_importance_samples=5", "epochs=80",
+        "precision=mixed_bfloat16", "num_images=10000", "num_more_images=1000",
+    ]),
+    "clusters": (7, ["score_on=all", "manifold_neighbors=20"]),
+    "autoencoder": (7, [
+        "score_on=all", "hidden_dims=(500,500,2000)", "epochs=1", "autoencoder_epochs=8",
+    ]),
+}
+
+# The table: run, measure as in the chapter's closing table, text, digits, published, differences.
+BURDA = "Burda et al. 2016, Table 1: VAE 86.76, IWAE-5 85.54, IWAE-50 84.78"
+ROWS = [
+    ("likelihood", "−bound, nats", "−log p(x) of binary MNIST, nats, at most", 2, BURDA,
+     "IWAE-5 of 500–500, ReLU, 80 epochs at batch 256 (there 200–200, tanh, 3280 at 20); K = 500 "
+     "(there 5000, which takes {what 5000 draws add to 500, nats|2} off on 1000 images)"),
+    ("likelihood", "active units", "active units of 50", 0, "the same table: 19 to 25", ""),
+    ("clusters", "images: k-means on pixels, accuracy", "k-means on pixels, accuracy", 3,
+     "Xie et al. 2016: 0.53", ""),
+    ("clusters", "images: mixture on z_mean, accuracy", "mixture on a VAE's means, accuracy", 3,
+     "DEC (Xie et al. 2016): 0.843", "another method; no label chose anything"),
+    ("clusters", "images: mixture on z_mean, NMI", "its NMI", 3, "", ""),
+    ("clusters", "images: mixture on z_mean, ARI", "its ARI", 3, "", ""),
+    ("autoencoder", "images: k-means on an autoencoder's codes, accuracy",
+     "k-means on an autoencoder's codes, accuracy", 3, "Xie et al. 2016: 0.818",
+     "500–500–2000–10, Adam, 8 epochs (there layer by layer, then hundreds)"),
+    ("autoencoder", "images: mixture on an autoencoder's codes, accuracy",
+     "mixture on the same codes, accuracy", 3, "", ""),
+    ("clusters", "images: mixture on UMAP of z_mean, accuracy",
+     "mixture on UMAP of a VAE's means, accuracy", 3, "N2D (McConville et al. 2021): 0.979",
+     "a VAE of 256–256–10, 30 epochs (there an autoencoder, 1000)"),
+    ("clusters", "images: mixture on UMAP of z_mean, NMI", "its NMI", 3, "", ""),
+]
+
+
+def load():
+    """Return the saved report: {"runs": […]}, each with its date, machine and values."""
+    if not SAVED.exists():
+        return {"runs": []}
+    return json.loads(SAVED.read_text(encoding="utf-8"))
+
+
+def run(names, seeds):
+    """Run these rows with each seed; save after every one of them, and keep what was saved."""
+    for name in names:
+        number, settings = RUNS[name]
+        path = next(chapters.TUTORIALS.glob(f"{number:02}_*.py"))
+        for seed in seeds:
+            result, minutes = chapters.run_chapter(path, [*settings, "data=mnist", f"seed={seed}"])
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+            entry = {
+                "run": name, "seed": seed, "settings": settings, "minutes": round(minutes, 1),
+                "cores": cores or os.cpu_count(), "date": datetime.date.today().isoformat(),
+                "machine": f"{platform.machine()}, {platform.system()}",
+                "versions": result["versions"],
+                "values": {row["measure"]: row["value"] for row in result["rows"]},
+            }
+            others = [r for r in load()["runs"] if (r["run"], r["seed"]) != (name, seed)]
+            runs = sorted([*others, entry], key=lambda r: (r["run"], r["seed"]))
+            chapters.save(SAVED, {"runs": runs})
+            print(f"{name} seed {seed}: {minutes:.1f} minutes", flush=True)
+
+
+def table(report):
+    """Return the README's table as Markdown: published, here, and how the protocols differ."""
+    lines = [
+        "| measured on MNIST | here: median (least to greatest) | seeds | minutes | published | "
+        "differences |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, measure, text, digits, published, differences in ROWS:
+        runs = [r for r in report["runs"] if r["run"] == name]
+        if not runs:
+            continue
+
+        def values_of(wanted):
+            return [r["values"][wanted] for r in runs]
+
+        shown = chapters.spread(values_of(measure), digits)
+        differences = chapters.with_medians(differences, values_of)
+        minutes = statistics.median(r["minutes"] for r in runs)
+        cores = max(r["cores"] for r in runs)
+        took = f"{minutes:.0f} on {cores} core{'s' if cores > 1 else ''}"
+        lines.append(f"| {text} | {shown} | {len(runs)} | {took} | {published} | {differences} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=["run", "table"])
+    parser.add_argument("--rows", nargs="+", choices=list(RUNS), default=list(RUNS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    arguments = parser.parse_args()
+    if arguments.what == "run":
+        run(arguments.rows, arguments.seeds)
+    print(table(load()))

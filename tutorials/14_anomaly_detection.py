@@ -1,0 +1,316 @@
+# %% [markdown]
+# # 14. Anomaly detection
+#
+# *Reproduces A0 §2.3 and A3 §2.2, whose claim it takes further than they do. 2.7 minutes on two cores.*
+#
+# If a VAE learns what digits look like, it should notice what does not look like them. This is **anomaly detection** (异常检测): train on
+# normal data only, give each new image a **score**, and call the highest scores anomalies. Here each digit is held out once: the VAE trains on
+# the nine others, and the test images of all ten are scored. Does the digit that was never seen get the highest scores?
+
+# %%
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import sklearn.metrics
+import sklearn.neighbors
+
+from keras_vae import VAE, Run, batches, dense_decoder, elbo, gaussian_encoder, load_images
+from keras_vae import log_likelihood, reconstructions
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+data = "auto"  # "mnist", "digits", or what can be had
+seed = 0  # of the first weights, the noise and the batches
+held_out = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+hidden_dims = (256,)
+latent_dim = 16
+epochs = 5
+batch_size = 256
+learning_rate = 0.002
+num_images = 2000  # test images that are scored
+num_samples = 20  # K, draws of z an image for the bound
+
+# %% [markdown]
+# ## Data
+
+# %%
+keras.utils.set_random_seed(seed)
+run = Run("14_anomaly_detection")
+data, (x_train, y_train), (x_test, y_test) = load_images(data)
+passes = {"mnist": 1, "digits": 20}[data]  # on the small digits an epoch is twenty passes
+x_test, y_test = x_test[:num_images], y_test[:num_images]
+
+# %% [markdown]
+# ## The formulas
+#
+# A score sorts the images. Any threshold on it finds some of the anomalies (the **true positive rate**, 真阳性率) and disturbs some normal
+# images (the **false positive rate**, 假阳性率). The curve of one against the other, over all thresholds, is the **ROC curve** (ROC 曲线). The
+# **area** under it (AUC, 曲线下面积) is the probability that a random anomaly has a higher score than a random normal image: 1 is perfect, 0.5 is
+# chance, and below 0.5 the score points the wrong way.
+
+# %%
+normal, anomalous = np.array([1.0, 2.0, 3.0]), np.array([2.5, 4.0])
+pairs = np.mean(anomalous[:, None] > normal[None, :])
+area = sklearn.metrics.roc_auc_score([0, 0, 0, 1, 1], [*normal, *anomalous])
+print(f"share of pairs in the right order {pairs:.3f}, area {area:.3f}")
+
+# %% [markdown]
+# Six scores. The first three are what a VAE offers: the squared error of the reconstruction, −ELBO, and the importance-weighted
+# bound of chapter 13 (of grey pixels, for which the two are no true log-probabilities but serve as scores). All have one weakness. An image with many strokes is harder to copy and less probable than a simple one, whatever it
+# shows. A 1 is nearly one stroke: it gets a low score even from a model that has never seen a 1.
+#
+# The fourth score makes up for that, in two steps. For grey pixels the cross-entropy can't fall below the entropy of the pixels
+# themselves, $H(x) = -\sum_i [x_i \log x_i + (1 - x_i) \log (1 - x_i)]$, so only what lies above it counts. And this is divided by
+# the length of the contours, the sum of all absolute differences between neighbouring pixels (**total variation**, 全变差):
+#
+# $$\text{score} = \frac{-\text{bound}(x) - H(x)}{\mathrm{TV}(x)}$$
+#
+# Serrà et al. 2020 correct likelihoods by the size of a compressed file, for the same reason.
+#
+# The fifth score asks the encoder instead of the decoder: is the code of this image in a place where training images have theirs? It is
+# the mean distance of `z_mean` to its five **nearest neighbours** (最近邻) among the codes of the training images. The sixth is the product
+# of the last two: high where both agree.
+
+# %%
+def entropy(x):
+    """Return the least cross-entropy that grey images allow, in nats, (num,)."""
+    x = np.clip(x.astype("float64"), 1e-12, 1 - 1e-12)
+    return -np.sum(x * np.log(x) + (1 - x) * np.log1p(-x), axis=1)
+
+
+def total_variation(x):
+    """Return the sum of all absolute differences between neighbouring pixels, (num,)."""
+    images = x.reshape(-1, 28, 28)
+    return sum(np.abs(np.diff(images, axis=axis)).sum(axis=(1, 2)) for axis in (1, 2))
+
+
+for digit in (1, 8):
+    images = x_train[y_train == digit][:500]
+    print(f"digit {digit}: total variation {total_variation(images).mean():.0f} on average")
+
+# %% [markdown]
+# ## The model
+
+# %%
+def make_vae():
+    """Return a VAE, not yet trained, whose first weights depend on the seed alone."""
+    keras.utils.set_random_seed(seed)
+    return VAE(
+        gaussian_encoder(784, hidden_dims, latent_dim),
+        dense_decoder(latent_dim, hidden_dims[::-1], 784),
+        seed=seed,
+    )
+
+# %% [markdown]
+# ## Training
+#
+# Ten models, each without one digit.
+
+# %%
+names = (
+    "reconstruction error", "−ELBO", "−bound", "by contour", "distance of the code",
+    "contour times distance",
+)
+areas = {}  # {(score, digit): area}
+curves = {}  # {(score, digit): (false positive rate, true positive rate)}
+found = {}  # {digit: (order of the images by the last score, reconstructions)}
+least, contour = entropy(x_test), total_variation(x_test)
+for digit in held_out:
+    vae = make_vae()
+    kept = x_train[y_train != digit]
+    vae.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=20)
+    vae.fit(batches(kept, batch_size, seed, passes), epochs=epochs, verbose=0)
+    copies = vae.reconstruct(x_test)
+    bound = log_likelihood(vae, x_test, num_samples)
+    by_contour = (-bound - least) / contour
+    known = sklearn.neighbors.NearestNeighbors(n_neighbors=5).fit(vae.encode(kept[:20000])[0])
+    distance = known.kneighbors(vae.encode(x_test)[0])[0].mean(axis=1)
+    scores = (
+        np.mean((x_test - copies) ** 2, axis=1),
+        -elbo(vae, x_test, num_samples=5),
+        -bound,
+        by_contour,
+        distance,
+        by_contour * distance,
+    )
+    for name, score in zip(names, scores):
+        areas[name, digit] = float(sklearn.metrics.roc_auc_score(y_test == digit, score))
+        curves[name, digit] = sklearn.metrics.roc_curve(y_test == digit, score)[:2]
+    found[digit] = np.argsort(scores[-1])[::-1], copies
+    print(f"without {digit}: area " + ", ".join(f"{areas[name, digit]:.2f}" for name in names), flush=True)
+run.save_model(vae, "last_vae")
+
+# %% [markdown]
+# ## The numbers
+
+# %%
+means = {name: float(np.mean([areas[name, digit] for digit in held_out])) for name in names}
+print(f"{'area under the ROC curve':26}" + "".join(f"{digit:6}" for digit in held_out) + "   mean")
+for name in names:
+    row = "".join(f"{areas[name, digit]:6.2f}" for digit in held_out)
+    print(f"{name:26}{row}{means[name]:7.3f}")
+
+# %% [markdown]
+# Look at the 1 first. By the two bounds it is the *least* suspicious digit of all, although its model saw none: the area
+# is below 0.1. Being improbable and being complicated are mixed up in them. A tighter bound, −bound in place of −ELBO, does not help: what is wrong
+# is the question. The 9 stays hard, probably because 4 and 7 together have nearly all the strokes that a 9 needs.
+#
+# Does the model find the 1, or does the division? Here is the divisor alone, without any model: the shorter the contour, the higher the score.
+
+# %%
+alone = {
+    digit: float(sklearn.metrics.roc_auc_score(y_test == digit, -contour)) for digit in held_out
+}
+print("shortness of the contour alone: " + ", ".join(f"{digit}: {area:.2f}" for digit, area in alone.items()))
+print(f"mean {np.mean(list(alone.values())):.2f}")
+
+# %% [markdown]
+# For the 1 it is the division: no model is needed to see that a 1 is short. Over all digits the divisor alone is no better than chance, and the score by contour
+# is. So judge a score by its mean over the digits, never by the one digit that suits it.
+#
+# A warning about our own method: the last three scores were devised while looking at these very test images, so on MNIST their areas are a little
+# too good. The small digits took no part in that: `python tutorials 14 data=digits` is the fair check. There the mean area of the last score is 0.97, that
+# of the distance alone as well, and that of the reconstruction error 0.91 (one seed).
+#
+# ## The pictures
+
+# %%
+columns = min(5, len(held_out))
+lines = -(-len(held_out) // columns)
+figure, axes = plt.subplots(
+    lines, columns, figsize=(max(7, 2.8 * columns), 3 * lines), layout="constrained", sharex=True, sharey=True, squeeze=False
+)
+plt.close(figure)
+shown = ("reconstruction error", "−bound", "by contour", "contour times distance")
+styles = ((":", "#000000"), ("-.", "#44AA99"), ("--", "#CC6677"), ("-", "#332288"))
+for ax, digit in zip(axes.flat, held_out):
+    for name, (style, colour) in zip(shown, styles):
+        ax.plot(*curves[name, digit], style, color=colour, label=name)
+    ax.plot([0, 1], [0, 1], color="#999999", linewidth=0.8)
+    ax.set_title(f"without {digit}: {areas[names[-1], digit]:.2f}")
+    ax.grid(alpha=0.3)
+for ax in axes.flat[len(held_out):]:
+    ax.remove()
+figure.supxlabel("false positive rate")
+figure.supylabel("true positive rate")
+handles, labels = axes.flat[0].get_legend_handles_labels()
+figure.legend(handles, labels, loc="outside upper center", ncols=4)
+run.save_figure(figure, "roc")
+
+# %% [markdown]
+# The test images with the highest scores, and under them what the VAE made of them: for the digit that is found best, and for the one that is
+# found worst.
+
+# %%
+by_area = sorted(held_out, key=lambda digit: areas[names[-1], digit])
+figure, axes = plt.subplots(2, 1, figsize=(8.5, 3.8), layout="constrained")
+plt.close(figure)
+for ax, digit in zip(axes, (by_area[-1], by_area[0])):
+    order, copies = found[digit]
+    reconstructions(
+        x_test[order[:12]], copies[order[:12]], labels=["highest scores", "reconstruction"],
+        title=f"trained without {digit}", ax=ax,
+    )
+run.save_figure(figure, "highest_scores")
+
+# %% [markdown]
+# ## What the article printed
+#
+# Nothing on this: the articles do not treat anomalies. What they do say, that a VAE learns the distribution of the data, suggests that a low
+# likelihood marks what is strange. The table above is the measured answer: by itself it does not.
+#
+# ## What to expect
+
+# %%
+expected = {
+    "mean area, reconstruction error": {"mnist": (0.733, 0.776), "digits": (0.821, 1)},
+    "mean area, −ELBO": {"mnist": (0.662, 0.694), "digits": (0.61, 0.746)},
+    "mean area, −bound": {"mnist": (0.658, 0.69), "digits": (0.593, 0.725)},
+    "mean area, by contour": {"mnist": (0.825, 0.864), "digits": (0.82, 1)},
+    "mean area, distance of the code": {"mnist": (0.836, 0.876), "digits": (0.873, 1)},
+    "mean area, contour times distance": {"mnist": (0.882, 0.922), "digits": (0.873, 1)},
+    "area without 0, reconstruction error": {"mnist": (0.857, 0.957), "digits": (0.89, 1)},
+    "area without 1, reconstruction error": {"mnist": (0.206, 0.519), "digits": (0.617, 0.755)},
+    "area without 2, reconstruction error": {"mnist": (0.881, 0.924), "digits": (0.89, 1)},
+    "area without 3, reconstruction error": {"mnist": (0.742, 0.856), "digits": (0.788, 0.964)},
+    "area without 4, reconstruction error": {"mnist": (0.75, 0.831), "digits": (0.868, 1)},
+    "area without 5, reconstruction error": {"mnist": (0.804, 0.841), "digits": (0.884, 1)},
+    "area without 6, reconstruction error": {"mnist": (0.819, 0.871), "digits": (0.822, 1)},
+    "area without 7, reconstruction error": {"mnist": (0.576, 0.675), "digits": (0.89, 1)},
+    "area without 8, reconstruction error": {"mnist": (0.877, 0.926), "digits": (0.854, 1)},
+    "area without 9, reconstruction error": {"mnist": (0.527, 0.62), "digits": (0.703, 0.861)},
+    "area without 0, −ELBO": {"mnist": (0.87, 0.94), "digits": (0.89, 1)},
+    "area without 1, −ELBO": {"mnist": (0.0259, 0.108), "digits": (0.0885, 0.109)},
+    "area without 2, −ELBO": {"mnist": (0.862, 0.901), "digits": (0.614, 0.751)},
+    "area without 3, −ELBO": {"mnist": (0.707, 0.781), "digits": (0.586, 0.717)},
+    "area without 4, −ELBO": {"mnist": (0.668, 0.724), "digits": (0.648, 0.793)},
+    "area without 5, −ELBO": {"mnist": (0.772, 0.81), "digits": (0.618, 0.757)},
+    "area without 6, −ELBO": {"mnist": (0.769, 0.817), "digits": (0.558, 0.683)},
+    "area without 7, −ELBO": {"mnist": (0.484, 0.552), "digits": (0.687, 0.841)},
+    "area without 8, −ELBO": {"mnist": (0.854, 0.907), "digits": (0.712, 0.871)},
+    "area without 9, −ELBO": {"mnist": (0.462, 0.538), "digits": (0.695, 0.851)},
+    "area without 0, −bound": {"mnist": (0.874, 0.934), "digits": (0.887, 1)},
+    "area without 1, −bound": {"mnist": (0.0273, 0.103), "digits": (0.0746, 0.0912)},
+    "area without 2, −bound": {"mnist": (0.859, 0.898), "digits": (0.588, 0.72)},
+    "area without 3, −bound": {"mnist": (0.689, 0.783), "digits": (0.578, 0.708)},
+    "area without 4, −bound": {"mnist": (0.661, 0.722), "digits": (0.607, 0.743)},
+    "area without 5, −bound": {"mnist": (0.769, 0.805), "digits": (0.6, 0.734)},
+    "area without 6, −bound": {"mnist": (0.764, 0.812), "digits": (0.546, 0.668)},
+    "area without 7, −bound": {"mnist": (0.471, 0.557), "digits": (0.653, 0.799)},
+    "area without 8, −bound": {"mnist": (0.85, 0.897), "digits": (0.693, 0.848)},
+    "area without 9, −bound": {"mnist": (0.477, 0.525), "digits": (0.699, 0.855)},
+    "area without 0, by contour": {"mnist": (0.804, 0.917), "digits": (0.85, 1)},
+    "area without 1, by contour": {"mnist": (0.946, 0.998), "digits": (0.868, 1)},
+    "area without 2, by contour": {"mnist": (0.881, 0.924), "digits": (0.889, 1)},
+    "area without 3, by contour": {"mnist": (0.739, 0.86), "digits": (0.739, 0.905)},
+    "area without 4, by contour": {"mnist": (0.883, 0.936), "digits": (0.854, 1)},
+    "area without 5, by contour": {"mnist": (0.802, 0.848), "digits": (0.872, 1)},
+    "area without 6, by contour": {"mnist": (0.858, 0.913), "digits": (0.792, 0.969)},
+    "area without 7, by contour": {"mnist": (0.818, 0.87), "digits": (0.889, 1)},
+    "area without 8, by contour": {"mnist": (0.787, 0.834), "digits": (0.805, 0.985)},
+    "area without 9, by contour": {"mnist": (0.572, 0.677), "digits": (0.643, 0.787)},
+    "area without 0, distance of the code": {"mnist": (0.891, 0.98), "digits": (0.888, 1)},
+    "area without 1, distance of the code": {"mnist": (0.446, 0.625), "digits": (0.871, 1)},
+    "area without 2, distance of the code": {"mnist": (0.944, 0.993), "digits": (0.885, 1)},
+    "area without 3, distance of the code": {"mnist": (0.848, 0.964), "digits": (0.878, 1)},
+    "area without 4, distance of the code": {"mnist": (0.732, 0.873), "digits": (0.895, 1)},
+    "area without 5, distance of the code": {"mnist": (0.872, 0.956), "digits": (0.884, 1)},
+    "area without 6, distance of the code": {"mnist": (0.885, 0.928), "digits": (0.894, 1)},
+    "area without 7, distance of the code": {"mnist": (0.829, 0.887), "digits": (0.875, 1)},
+    "area without 8, distance of the code": {"mnist": (0.915, 0.967), "digits": (0.817, 0.999)},
+    "area without 9, distance of the code": {"mnist": (0.656, 0.869), "digits": (0.842, 1)},
+    "area without 0, contour times distance": {"mnist": (0.913, 0.954), "digits": (0.888, 1)},
+    "area without 1, contour times distance": {"mnist": (0.907, 0.953), "digits": (0.885, 1)},
+    "area without 2, contour times distance": {"mnist": (0.945, 0.986), "digits": (0.896, 1)},
+    "area without 3, contour times distance": {"mnist": (0.873, 0.919), "digits": (0.861, 1)},
+    "area without 4, contour times distance": {"mnist": (0.875, 0.929), "digits": (0.893, 1)},
+    "area without 5, contour times distance": {"mnist": (0.88, 0.942), "digits": (0.889, 1)},
+    "area without 6, contour times distance": {"mnist": (0.91, 0.953), "digits": (0.882, 1)},
+    "area without 7, contour times distance": {"mnist": (0.869, 0.914), "digits": (0.896, 1)},
+    "area without 8, contour times distance": {"mnist": (0.891, 0.939), "digits": (0.843, 1)},
+    "area without 9, contour times distance": {"mnist": (0.682, 0.792), "digits": (0.796, 0.975)},
+}
+rows = [(f"mean area, {name}", value) for name, value in means.items()]
+rows += [(f"area without {digit}, {name}", areas[name, digit]) for name in names for digit in held_out]
+run.finish(data, [(name, value, expected.get(name, {})) for name, value in rows])
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. A score has area 0.1. Is it useless?
+#    <details><summary>Answer</summary>
+#    Turned around it has area 0.9. But which way to turn it must be known beforehand, without anomalies to look at: for other digits the
+#    same score points the right way.
+#    </details>
+# 2. How would labels of the nine normal digits help?
+#    <details><summary>Answer</summary>
+#    A classifier of the nine can ask a sharper question: is this surely a 4, or surely a 7? A 9 is neither. A VAE only asks whether its
+#    strokes can be drawn.
+#    </details>
+# 3. Among the test images one in ten is an anomaly. If it were one in a thousand, what would become of the area?
+#    <details><summary>Answer</summary>
+#    Nothing: it is a probability about a pair, one anomaly and one normal image, however many there are of each. But of the images above a threshold a smaller
+#    share would be anomalies. Where anomalies are rare, look at that share (the precision, 精确率), too.
+#    </details>
