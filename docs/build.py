@@ -1,0 +1,357 @@
+"""Build the site: `python docs/build.py`, then open docs/_build/html/index.html.
+
+Three steps. The pages are collected in docs/_build/source: what stands in docs/, the chapters as
+notebooks, the errata, the tables of the benchmarks. Notebooks whose code is not in the cache are
+run, two at a time. Sphinx makes the pages of all that. A second build runs what changed.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import logging
+import os
+import pathlib
+import re
+import shutil
+import sys
+
+import jupytext
+import nbformat
+import PIL.Image
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+TUTORIALS = ROOT / "tutorials"
+BUILD = HERE / "_build"
+SOURCE = BUILD / "source"
+
+# All chapters at their defaults take longer than anyone waits for a page. Where one is run with
+# other parameters here, its page says so.
+SHORTER = {
+    3: ["epochs=50"],
+    5: ["epochs=10", "plane_epochs=12"],
+    6: ["epochs=8", "few_epochs=8", "draws=3"],
+    7: ["epochs=12", "vector_epochs=60", "num_starts=2"],
+    8: ["epochs=14"],
+    9: ["autoencoder_epochs=4", "vae_epochs=4", "gan_epochs=4", "num_images=500"],
+    10: ["search_epochs=6", "num_images=2000"],
+    11: ["epochs=3", "denoiser_epochs=3", "noise_levels=(0.1, 0.3, 0.5)"],
+    12: ["epochs=3"],
+    13: ["epochs=6", "num_images=500"],
+    14: ["held_out=(1, 4, 8)"],
+}
+
+# The picture on the front page that stands for a chapter.
+PICTURES = {
+    1: "reconstructions", 2: "reconstructions", 3: "real_digits", 4: "generated",
+    5: "latent_scatter", 6: "label_efficiency", 7: "latent_clusters", 8: "generated",
+    9: "generated", 10: "choices", 11: "denoised", 12: "curves_and_samples", 13: "bound",
+    14: "roc",
+}
+
+
+def load(name, path):
+    """Import a Python file that is in no package."""
+    specification = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+runner = load("runner", TUTORIALS / "__main__.py")
+
+
+def put(path, text):
+    """Write a file if its text is new, so that Sphinx sees what changed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def notebook(path, settings=()):
+    """Return a page of tutorials/ as a notebook without outputs, with these settings."""
+    if settings:
+        source, _ = runner.with_overrides(path, settings)
+    else:
+        source = path.read_text(encoding="utf-8")
+    found = jupytext.reads(source, fmt="py:percent")
+    for i, cell in enumerate(found.cells):
+        cell["id"] = f"cell-{i}"  # the same at every build
+    found.metadata["kernelspec"] = {
+        "name": "python3", "display_name": "Python 3", "language": "python"
+    }
+    return found
+
+
+def link(text, stem, top):
+    """Return Markdown with its errata, chapters and Chinese terms linked, and answers that fold.
+
+    Args:
+        text: Of a Markdown cell.
+        stem: Of the page that it stands on, which needs no link to itself.
+        top: Path from that page to the top of the site, "" or "../".
+    """
+    own = next((number for number, path in runner.chapters().items() if path.stem == stem), None)
+
+    def chapter(match):
+        number = int(match[2])
+        return match[0] if number == own else page_link(match[0], number, top)
+
+    # Odd pieces are code or formulas, and stay as they are.
+    pieces = re.split(r"(```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\[[^\]]*\]\([^)]*\))", text,
+                      flags=re.DOTALL)
+    for i in range(0, len(pieces), 2):
+        piece = re.sub(r"\bA\d-\d+\b", lambda m: f"[{m[0]}]({top}errata.md#{m[0].lower()})",
+                       pieces[i])
+        piece = re.sub(r"\b([Cc]hapter) (\d+)\b", chapter, piece)
+        pieces[i] = re.sub(
+            r"\(([一-鿿][^()a-z]*)\)",
+            lambda m: f"({{term}}`{m[1]}`)" if m[1] in terms() else m[0], piece,
+        )
+    text = "".join(pieces)
+    # A browser folds <details>, but what is inside would be no Markdown.
+    text = re.sub(
+        r"^( *)<details><summary>(.*?)</summary>\n", r"\1:::{dropdown} \2\n", text,
+        flags=re.MULTILINE,
+    )
+    return re.sub(r"^( *)</details>", r"\1:::\n", text, flags=re.MULTILINE)
+
+
+def terms():
+    """Return the Chinese terms of the glossary."""
+    glossary = HERE / "glossary.md"
+    return set(re.findall(r"^([一-鿿].*)$", glossary.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def chapter_page(path, shorter=True):
+    """Return (page, download) of a chapter: its notebook for the site, and as it is."""
+    number = next((n for n, p in runner.chapters().items() if p == path), None)
+    settings = SHORTER.get(number, []) if shorter else []
+    page = notebook(path, settings)
+    minutes = re.search(r"[\d.]+ minutes? on two cores", path.read_text(encoding="utf-8"))[0]
+    ways = [
+        f"{{download}}`Notebook <../notebooks/{path.stem}.ipynb>`",
+        f"{{download}}`Script <../scripts/{path.name}>`",
+    ]
+    if number:
+        ways.insert(0, f"[中文摘要](../zh/{path.stem}.md)")
+        how = f"`python tutorials {number}`"
+    else:
+        how = f"`python tutorials {path.stem}`"
+    told = f"Run it yourself: {how}, {minutes}, after [two lines of installing](../start.md)."
+    if settings:
+        told += f" This page was made with `{' '.join(settings)}`, to be built in less time."
+    title, _, rest = page.cells[0].source.partition("\n")
+    bar = f"::::{{div}} ways\n{' · '.join(ways)}\n::::\n\n{told}"
+    page.cells[0].source = f"{title}\n\n{bar}\n{rest}"
+    for cell in page.cells:
+        if cell.cell_type == "markdown":
+            cell.source = link(cell.source, path.stem, "../")
+            continue
+        names = re.findall(r'run\.save_figure\(.*?"(\w+)"\s*,?\s*\)', cell.source, re.DOTALL)
+        if names:  # what a screen reader says of the picture
+            alt = " and ".join(name.replace("_", " ") for name in names)
+            cell.metadata["mystnb"] = {"image": {"alt": f"Figure: {alt}"}}
+    quiet = nbformat.v4.new_code_cell(
+        f"import keras\nfrom keras_vae import report\n\n"
+        f"keras.utils.disable_interactive_logging()  # progress bars are for terminals\n"
+        f"report.overrides.update({runner.with_overrides(path, settings)[1]!r})",
+        id="quiet", metadata={"tags": ["remove-cell"]},
+    )
+    page.cells.insert(1, quiet)
+    return page
+
+
+def readme_section(title):
+    """Return what stands under a heading of the README."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,3}} |\Z)", text, re.M | re.S)
+    return found[2].strip()
+
+
+def results():
+    """Return the page of the measured numbers, from what the benchmarks saved."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import chapters
+    import quality
+
+    mnist, more = chapters.load("mnist"), quality.load()
+    machines = sorted({run["machine"] for run in more["runs"]})
+    dates = sorted({run["date"] for run in more["runs"]})
+    versions = mnist["runs"][0]["versions"]
+    text = (HERE / "results.md").read_text(encoding="utf-8")
+    for name, value in {
+        "chapters": chapters.table(mnist),
+        "chapters_when": f"{mnist['date']}, {mnist['machine']}, TensorFlow "
+                         f"{versions['tensorflow']}, Keras {versions['keras']}",
+        "quality": quality.table(more),
+        "quality_when": f"{' to '.join(sorted({dates[0], dates[-1]}))}, {', '.join(machines)}",
+        "speed": readme_section("Speed"),
+    }.items():
+        text = text.replace(f"<!-- {name} -->", value)
+    return text
+
+
+def articles():
+    """Return the page of the articles' sections: its chapters linked, its errata filled in."""
+    errata = (TUTORIALS / "errata.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^### (A\d-\d+)\n\n- \*\*where\*\* (.*?) ·", errata, re.MULTILINE)
+    places = {}  # {id: ["A0 §3.3", "A0 §4.1"]}
+    for name, where in entries:
+        article, found = name[:2], []
+        for part in re.split(r", (?!question|point)|\(and |\)", where.replace(", the", " the")):
+            article = part[:2] if re.match(r"A\d", part) else article
+            found.append(part if part.startswith("A") else f"{article} {part}")
+        places[name] = found
+
+    def ids(match):
+        starts = match[1].split(", A")
+        starts = [starts[0], *(f"A{start}" for start in starts[1:])]
+        names = [name for name, found in places.items()
+                 if any(place.startswith(start) for place in found for start in starts)]
+        return ", ".join(f"[{name}](errata.md#{name.lower()})" for name in names)
+
+    def chapters(match):
+        return match[1] + re.sub(r"\b\d+\b", lambda n: page_link(n[0], int(n[0])), match[2]) + " |"
+
+    text = (HERE / "articles.md").read_text(encoding="utf-8")
+    text = re.sub(r"<!-- (A\d .*?) -->", ids, text)
+    return re.sub(r"^(\| \**§[^|]*\|[^|]*\|)([^|]*)\|", chapters, text, flags=re.MULTILINE)
+
+
+def page_link(text, number, top=""):
+    """Return a Markdown link to a chapter's page, or the text alone where there is none."""
+    path = runner.chapters().get(number)
+    return f"[{text}]({top}chapters/{path.stem}.ipynb)" if path else text
+
+
+def gallery():
+    """Return the front page's cards, one a chapter, with a picture of its last run."""
+    cards = []
+    for number, path in runner.chapters().items():
+        title = re.search(r"^# # \d+\. (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)[1]
+        lines = [f":::{{grid-item-card}} {number}. {title}",
+                 f":link: chapters/{path.stem}", ":link-type: doc"]
+        drawn = SOURCE / "chapters" / "outputs" / path.stem / f"{PICTURES.get(number)}.png"
+        if drawn.exists():
+            target = SOURCE / "images" / f"{path.stem}.png"
+            with PIL.Image.open(drawn) as picture:
+                picture.thumbnail((700, 500))
+                picture.convert("RGB").save(target)
+            lines += [f":img-bottom: images/{target.name}",
+                      f":img-alt: From chapter {number}: {PICTURES[number].replace('_', ' ')}"]
+        cards.append("\n".join([*lines, ":::"]))
+    return "::::{grid} 1 2 2 3\n:gutter: 3\n\n" + "\n\n".join(cards) + "\n\n::::"
+
+
+def explorer():
+    """Return what shows chapter 5's explorer inside a page, after the chapter was run."""
+    written = SOURCE / "chapters" / "outputs" / "05_deep_vae" / "latent_explorer.html"
+    extra = SOURCE / "extra"  # Sphinx copies what lies there as it is
+    extra.mkdir(exist_ok=True)
+    if not written.exists():
+        return "Chapter 5 was not run for this build: `python tutorials 5` writes the page for you."
+    shutil.copy(written, extra)
+    name = written.name
+    return (
+        f'<iframe src="{name}" title="Latent explorer" class="explorer"></iframe>\n\n'
+        f'<a href="{name}">Open it alone, in the whole window</a>'
+    )
+
+
+def collect():
+    """Put all pages into docs/_build/source; return the paths of the notebooks to run."""
+    later = {HERE / "index.md", HERE / "explorer.md"}  # they show what the chapters draw
+    for path in set(HERE.rglob("*.md")) - later:
+        text = path.read_text(encoding="utf-8")
+        if re.match(r"\d\d_", path.name):  # a Chinese abstract
+            back = f"[English: the chapter](../chapters/{path.stem}.ipynb)"
+            text = re.sub(r"\A(# .*\n)", rf"\1\n{back}\n", text)
+        if BUILD not in path.parents:
+            put(SOURCE / path.relative_to(HERE), text)
+    put(SOURCE / "results.md", results())
+    put(SOURCE / "articles.md", articles())
+    errata = (TUTORIALS / "errata.md").read_text(encoding="utf-8")
+    put(SOURCE / "errata.md", re.sub(
+        r"(?<=\*\*chapter\*\* )[\d, ]+",
+        lambda m: re.sub(r"\d+", lambda n: page_link(n[0], int(n[0])), m[0]), errata,
+    ))
+    teaching = SOURCE / "teaching.md"
+    if teaching.exists():
+        put(teaching, local_links(teaching.read_text(encoding="utf-8")))
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    put(SOURCE / "contributing.md", local_links(contributing))
+    pages = []
+    for path in [*runner.chapters().values(), *runner.pages()]:
+        put(SOURCE / "scripts" / path.name, path.read_text(encoding="utf-8"))
+        put(SOURCE / "notebooks" / f"{path.stem}.ipynb", nbformat.writes(notebook(path)))
+        pages.append(SOURCE / "chapters" / f"{path.stem}.ipynb")
+        put(pages[-1], nbformat.writes(chapter_page(path)))
+    shutil.copytree(HERE / "images", SOURCE / "images", dirs_exist_ok=True)
+    return pages
+
+
+def local_links(text):
+    """Return Markdown whose links into the repository lead to pages of the site."""
+    text = re.sub(r"\((?:\.\./)?tutorials/(\d\d_\w+)\.py\)", r"(chapters/\1.ipynb)", text)
+    text = re.sub(r"\((?:\.\./)?tutorials/(find_the_bug|failure_gallery)\.py\)",
+                  r"(chapters/\1.ipynb)", text)
+    text = re.sub(r"\((?:\.\./)?tutorials/errata\.md", "(errata.md", text)
+    return re.sub(r"\(docs/", "(", text)
+
+
+def execute(pages, cache_path):
+    """Run the notebooks that the cache does not hold, two at a time."""
+    from jupyter_cache import get_cache
+    from jupyter_cache.executors import load_executor
+
+    cache = get_cache(cache_path)
+    known = {record.uri: record for record in cache.list_project_records()}
+    for uri in set(known) - {str(page) for page in pages}:
+        cache.remove_nb_from_project(uri)
+    for page in pages:
+        cache.add_nb_to_project(str(page))
+    waiting = [record.uri for record in cache.list_unexecuted()]
+    if not waiting:
+        return
+    print(f"running {len(waiting)} notebooks, two at a time: some minutes", flush=True)
+    logger = logging.getLogger("notebooks")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(logging.StreamHandler())
+    executor = load_executor("local-parallel", cache, logger=logger)
+    executor.run_and_cache(filter_uris=waiting, timeout=1200, allow_errors=False)
+    failed = [record.uri for record in cache.list_unexecuted()]
+    for uri in failed:
+        print(cache.get_project_record(uri).traceback, file=sys.stderr)
+    if failed:
+        raise SystemExit(f"these notebooks stopped: {', '.join(failed)}")
+
+
+def main(arguments):
+    """Build; return Sphinx's exit status."""
+    for name in ("MPLBACKEND", "PYTEST_CURRENT_TEST"):
+        os.environ.pop(name, None)  # a notebook shows its figures by a backend of its own
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    pages = collect()
+    # What the notebooks import is part of what they compute.
+    package = b"".join(path.read_bytes() for path in sorted((ROOT / "keras_vae").glob("*.*")))
+    cache = BUILD / f"cache_{hashlib.sha256(package).hexdigest()[:12]}"
+    os.environ["KERAS_VAE_DOCS_CACHE"] = str(cache)
+    os.environ["KERAS_VAE_DOCS_RUN"] = "off" if arguments.no_run else "cache"
+    if not arguments.no_run:
+        execute(pages, cache)
+    for make in (gallery, explorer):
+        page = {gallery: "index.md", explorer: "explorer.md"}[make]
+        text = (HERE / page).read_text(encoding="utf-8")
+        put(SOURCE / page, text.replace(f"<!-- {make.__name__} -->", make()))
+    from sphinx.cmd.build import main as sphinx
+
+    return sphinx(["-W", "--keep-going", "-q", "-c", str(HERE), str(SOURCE), str(BUILD / "html")])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--no-run", action="store_true", help="pages without what the code gives")
+    sys.exit(main(parser.parse_args()))
