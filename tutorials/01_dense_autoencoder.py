@@ -3,7 +3,7 @@
 #
 # *Reproduces A4 §2.1, §3.1 and §4.1. Corrects erratum A4-1. 0.9 minutes on two cores.*
 #
-# An **autoencoder** (自动编码器) is a network that is asked to return what it was given. In between it
+# An **autoencoder** (自编码器, 自动编码器) is a network that is asked to return what it was given. In between it
 # has to pass everything through a narrow place, the **code** (编码). A picture of 784 pixels becomes
 # 32 numbers, and the 32 numbers become a picture again. What survives is what the 32 numbers can hold.
 #

@@ -10,7 +10,7 @@
 # So a point drawn from the prior decodes to something that looks like the data: a VAE can draw.
 #
 # Two forces pull. The **reconstruction loss** (重建损失) wants small clouds far apart. The **KL
-# divergence** (KL散度) wants every cloud to be the prior. This chapter builds both terms, checks them
+# divergence** (KL 散度) wants every cloud to be the prior. This chapter builds both terms, checks them
 # against independent computations, and trains.
 
 # %%

@@ -7,7 +7,7 @@
 # stops; nothing is ever clustered (erratum A3-8). Here we do it: a VAE first, then two standard methods on its
 # latent means, and the first of them on the raw data too, to see what the VAE is worth.
 #
-# - **k-means** (K均值) assigns every point to the nearest of $k$ centres. It suits clusters that are balls of one size.
+# - **k-means** (k 均值) assigns every point to the nearest of $k$ centres. It suits clusters that are balls of one size.
 # - A **Gaussian mixture** (高斯混合模型) fits $k$ normal distributions. Clusters are ellipsoids of any
 #   size and direction.
 #
