@@ -97,6 +97,11 @@ def link(text, stem, top):
         number = int(match[2])
         return match[0] if number == own else page_link(match[0], number, top)
 
+    def in_glossary(match):
+        words = match[1].split(", ")
+        return f"({', '.join(f'{{term}}`{w}`' if w in known else w for w in words)})"
+
+    known = terms()
     # Odd pieces are code or formulas, and stay as they are.
     pieces = re.split(r"(```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\[[^\]]*\]\([^)]*\))", text,
                       flags=re.DOTALL)
@@ -104,10 +109,7 @@ def link(text, stem, top):
         piece = re.sub(r"\bA\d-\d+\b", lambda m: f"[{m[0]}]({top}errata.md#{m[0].lower()})",
                        pieces[i])
         piece = re.sub(r"\b([Cc]hapter) (\d+)\b", chapter, piece)
-        pieces[i] = re.sub(
-            r"\(([一-鿿][^()a-z]*)\)",
-            lambda m: f"({{term}}`{m[1]}`)" if m[1] in terms() else m[0], piece,
-        )
+        pieces[i] = re.sub(r"\(([^()]*[一-鿿][^()]*)\)", in_glossary, piece)
     text = "".join(pieces)
     # A browser folds <details>, but what is inside would be no Markdown.
     text = re.sub(
@@ -118,9 +120,9 @@ def link(text, stem, top):
 
 
 def terms():
-    """Return the Chinese terms of the glossary."""
-    glossary = HERE / "glossary.md"
-    return set(re.findall(r"^([一-鿿].*)$", glossary.read_text(encoding="utf-8"), re.MULTILINE))
+    """Return the terms of the glossary, English and Chinese."""
+    glossary = (HERE / "glossary.md").read_text(encoding="utf-8").partition("```{glossary}")[2]
+    return set(re.findall(r"^(\S.*)$", glossary, re.MULTILINE))
 
 
 def chapter_page(path, shorter=True):
