@@ -263,24 +263,24 @@ def explorer():
 
 def collect():
     """Put all pages into docs/_build/source; return the paths of the notebooks to run."""
-    later = {HERE / "index.md", HERE / "explorer.md"}  # they show what the chapters draw
-    for path in set(HERE.rglob("*.md")) - later:
-        text = path.read_text(encoding="utf-8")
-        if re.match(r"\d\d_", path.name):  # a Chinese abstract
+    filled = ("index.md", "explorer.md", "results.md", "articles.md")  # by this script
+    for path in sorted(HERE.rglob("*.md")):
+        if BUILD in path.parents or path.name in filled and path.parent == HERE:
+            continue
+        text, page = path.read_text(encoding="utf-8"), path.relative_to(HERE)
+        if page.parent.name == "zh" and re.match(r"\d\d_", path.name):
             back = f"[English: the chapter](../chapters/{path.stem}.ipynb)"
             text = re.sub(r"\A(# .*\n)", rf"\1\n{back}\n", text)
-        if BUILD not in path.parents:
-            put(SOURCE / path.relative_to(HERE), text)
-    put(SOURCE / "results.md", results())
+        if path.stem != "glossary":
+            text = link(local_links(text), path.stem, "../" * (len(page.parts) - 1))
+        put(SOURCE / page, text)
+    put(SOURCE / "results.md", link(results(), "results", ""))
     put(SOURCE / "articles.md", articles())
     errata = (TUTORIALS / "errata.md").read_text(encoding="utf-8")
     put(SOURCE / "errata.md", re.sub(
         r"(?<=\*\*chapter\*\* )[\d, ]+",
         lambda m: re.sub(r"\d+", lambda n: page_link(n[0], int(n[0])), m[0]), errata,
     ))
-    teaching = SOURCE / "teaching.md"
-    if teaching.exists():
-        put(teaching, local_links(teaching.read_text(encoding="utf-8")))
     contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     put(SOURCE / "contributing.md", local_links(contributing))
     pages = []
