@@ -228,6 +228,8 @@ run.save_figure(figure, "generated")
 # To compare, a plain autoencoder (自动编码器) with the same layers and a code of two numbers. It pays nothing for the place of a
 # code, so it leaves **holes** (空洞): places where no image lies, and for which the decoder was never trained.
 # How large are they? Lay 15 × 15 fields over the codes of training images (1 % cut off at each edge), and count the empty ones.
+# On MNIST that gave 8 % for the VAE and 35 % for the autoencoder; the few images of the small digits leave a quarter of
+# the fields empty in both.
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -260,7 +262,7 @@ print(f"Open it in a browser: {page.absolute()}")
 
 # %% [markdown]
 # Open it with a double click. Move over the plane and watch the digit change. Then switch to the autoencoder and go far from all
-# points. Last, walk from A to B by the slider: which model draws a digit at every step?
+# points. Last, walk from A to B by the slider, in both models: where does the digit fall to pieces on the way?
 #
 # ## What the article printed
 #
