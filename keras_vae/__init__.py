@@ -30,6 +30,7 @@ from keras_vae.data import (  # noqa: E402
     load_mnist,
     make_vectors,
 )
+from keras_vae.explorer import latent_explorer  # noqa: E402
 from keras_vae.figures import (  # noqa: E402
     image_grid,
     interpolations,
@@ -93,6 +94,7 @@ __all__ = [
     "interpolations",
     "kl_per_latent",
     "label_efficiency",
+    "latent_explorer",
     "latent_plane",
     "latent_scatter",
     "load_digits",

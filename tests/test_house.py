@@ -11,7 +11,7 @@ import quality
 
 import keras_vae
 from keras_vae import (
-    autoencoder, callbacks, data, figures, gan, iwae, measures, networks, report, vae,
+    autoencoder, callbacks, data, explorer, figures, gan, iwae, measures, networks, report, vae,
 )
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -22,7 +22,7 @@ def test_all_public_names_are_there_and_documented():
     for name in keras_vae.__all__:
         assert inspect.getdoc(getattr(keras_vae, name)), name
     modules = (
-        autoencoder, callbacks, data, figures, gan, iwae, measures, networks, report, vae,
+        autoencoder, callbacks, data, explorer, figures, gan, iwae, measures, networks, report, vae,
     )
     for module in modules:
         assert module.__doc__
@@ -73,6 +73,7 @@ def test_the_arrows_run_one_way():
         assert imports_of(module) == set(), module
     assert imports_of(callbacks) == {"figures", "report"}
     assert imports_of(iwae) == {"vae"}
+    assert imports_of(explorer) == {"report"}
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
