@@ -186,8 +186,9 @@ body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: auto; pad
 h2 { margin-top: 2.5rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .2rem .5rem .2rem 0;
-         border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-td + td { white-space: nowrap; }
+         border-bottom: 1px solid var(--line); }
+td:first-child { overflow-wrap: anywhere; min-width: 7rem; }
+@media (max-width: 40rem) { table { font-size: .85rem; } }
 figure { margin: 1rem 0; }
 img { max-width: 100%; height: auto; background: white; }
 figcaption, .dim { color: var(--dim); font-size: .9rem; }
@@ -217,7 +218,8 @@ def html_report(runs, root="outputs"):
         minutes = "" if run["minutes"] is None else f"{run['minutes']:.1f}"
         if state == "finished":
             results = json.loads((root / run["name"] / "results.json").read_text("utf-8"))
-        mark = state if results else f'<span class="bad">{state}</span>'
+        tone = {"finished": "", "not run": "dim"}.get(state, "bad")
+        mark = f'<span class="{tone}">{state}</span>' if tone else state
         verdict = ranges_in_words(results) if results else ""
         overview.append(
             f'<tr><td><a href="#{name}">{text(run["title"])}</a></td>'

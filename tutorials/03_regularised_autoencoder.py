@@ -390,17 +390,20 @@ run.finish(
 #
 # 1. Why can the network not beat PCA here by much, however long it trains?
 #    <details><summary>Answer</summary>
+#
 #    The data are a linear map of ten numbers, and noise. A linear code of ten numbers keeps all of the
 #    structure. What is left is noise, and nothing can predict noise.
 #    </details>
 # 2. Predict first: what does `code_dim=5` do to the floor and to the network? Run
 #    `python tutorials 3 code_dim=5`.
 #    <details><summary>Answer</summary>
+#
 #    Five of ten directions are lost, and both errors more than double. Five clusters lie in a space
 #    of four dimensions, though, so the differences between clusters survive.
 #    </details>
 # 3. Set `l1=1.0`. What becomes of the codes, and of the error?
 #    <details><summary>Answer</summary>
+#
 #    All but two in a thousand codes go to zero: the penalty wins before the decoder has learned to use them. The decoder
 #    then returns nearly one vector for every input, and the error, 1.05, is close to the variance of the data, 1.14.
 #    </details>

@@ -349,15 +349,18 @@ run.finish(data, [(name, value, expected.get(name, {})) for name, value in rows]
 # 1. Which of the three features would you take with ten labels, one of each digit? Guess, then run
 #    `python tutorials 6 "num_labels=(10, 1000)"`.
 #    <details><summary>Answer</summary>
+#
 #    The ten latent variables. The fewer the labels, the more it helps that the latent space was learned from all images.
 #    </details>
 # 2. Why are the draws balanced?
 #    <details><summary>Answer</summary>
+#
 #    Ten labels drawn freely would leave some digits without any label. The error would then
 #    measure the luck of the draw.
 #    </details>
 # 3. The article trains 100 epochs. Do more epochs rescue the 256 latent variables? Run `python tutorials 6 epochs=40`.
 #    <details><summary>Answer</summary>
+#
 #    Not in our runs: with 100 labels the error stays at 23 to 24 %. The bound gets better, from 138 to 126 nats, but a
 #    better bound is no better place for a linear classifier.
 #    </details>

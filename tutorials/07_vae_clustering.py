@@ -310,16 +310,19 @@ run.finish(data, [(name, value, expected.get(name, {})) for name, value in rows]
 #
 # 1. A clustering has accuracy 0.5 on ten digits. Is that as bad as a coin?
 #    <details><summary>Answer</summary>
+#
 #    No: naming ten clusters by chance gives little above 0.1. But a clustering that puts 4 and 9 into one
 #    cluster loses almost a tenth at once, since a cluster has one name.
 #    </details>
 # 2. Look at the rows of clusters. Which digit got two clusters, and which two share one?
 #    <details><summary>Answer</summary>
+#
 #    That differs by seed. Often 1 is split by its slant, and 4 and 9 share a cluster. The mixture finds
 #    groups in shape; it can't know which groups people have names for.
 #    </details>
 # 3. Predict first: do 2 latent variables cluster better or worse than 10? Run
 #    `python tutorials 7 latent_dim=2`.
 #    <details><summary>Answer</summary>
+#
 #    Worse: a mixture on the plane of chapter 5 reaches an accuracy of 0.52. Several digits lie over each other there.
 #    </details>

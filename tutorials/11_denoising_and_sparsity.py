@@ -342,16 +342,19 @@ run.finish(data, [(name, value, expected.get(name, {})) for name, value in rows]
 #
 # 1. The noisy image has 23 dB at noise 0.1, not 20. Where do three decibels come from?
 #    <details><summary>Answer</summary>
+#
 #    From the cut to [0, 1]. Without it the mean squared error would be 0.1² = 0.01, which is 20 dB. Most pixels are 0, and there every negative noise is
 #    cut off: half of the squared error is gone.
 #    </details>
 # 2. PCA is told the noise level, the denoiser is not. How can the denoiser know it?
 #    <details><summary>Answer</summary>
+#
 #    It sees it: in the margin, where every digit is black, what is left is noise. A network with a hidden layer can measure that and act on it;
 #    a linear map can't, since it does the same to every image.
 #    </details>
 # 3. A VAE's `z_mean` of a unit that is switched off is near zero for every image. Why is that not a sparse code?
 #    <details><summary>Answer</summary>
+#
 #    A sparse code has many units and uses few of them for each image, different ones for different images. A unit that is off for all images could
 #    be taken away: the code is shorter, not sparse.
 #    </details>

@@ -338,16 +338,19 @@ run.finish(data, [(name, value, expected.get(name, {})) for name, value in rows]
 #
 # 1. The gap between the bound and the ELBO is several nats. What does it measure?
 #    <details><summary>Answer</summary>
+#
 #    How far the encoder's normal distribution is from the true posterior $p(z \mid x)$: for K = 1 the gap to log p(x) is exactly
 #    $\mathrm{KL}(q(z \mid x) \Vert p(z \mid x))$. The bound with K = 500 has closed most of it.
 #    </details>
 # 2. Why must pixels be binary for this comparison? Grey pixels fit into the same loss.
 #    <details><summary>Answer</summary>
+#
 #    For grey x the cross-entropy is no log-probability of anything: it does not integrate to 1 over [0, 1]. Numbers of grey and of
 #    binary images can't be compared, and grey ones look better or worse for no reason of the model's.
 #    </details>
 # 3. An IWAE may have a worse −ELBO than a VAE, and yet a better bound. How can that be?
 #    <details><summary>Answer</summary>
+#
 #    The ELBO is a mean over single draws: every draw of z must explain the image. The bound takes the log of the mean weight: one good draw among five
 #    is enough. An encoder trained on it may spread its draws wider. To see both, run
 #    `python tutorials 13 num_importance_samples=5` and compare the two rows with those of the VAE.

@@ -301,16 +301,19 @@ run.finish(data, [(name, value, expected.get(name, {})) for name, value in rows]
 #
 # 1. A score has area 0.1. Is it useless?
 #    <details><summary>Answer</summary>
+#
 #    Turned around it has area 0.9. But which way to turn it must be known beforehand, without anomalies to look at: for other digits the
 #    same score points the right way.
 #    </details>
 # 2. How would labels of the nine normal digits help?
 #    <details><summary>Answer</summary>
+#
 #    A classifier of the nine can ask a sharper question: is this surely a 4, or surely a 7? A 9 is neither. A VAE only asks whether its
 #    strokes can be drawn.
 #    </details>
 # 3. Among the test images one in ten is an anomaly. If it were one in a thousand, what would become of the area?
 #    <details><summary>Answer</summary>
+#
 #    Nothing: it is a probability about a pair, one anomaly and one normal image, however many there are of each. But of the images above a threshold a smaller
 #    share would be anomalies. Where anomalies are rare, look at that share (the precision, 精确率), too.
 #    </details>

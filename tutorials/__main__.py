@@ -126,7 +126,8 @@ def run_all(settings):
         if not any(setting in plan for plan in plans.values()):
             raise SystemExit(f"no chapter has a parameter {setting!r}")
     runs = [
-        {"name": path.stem, "title": title_of(path), "state": "not run", "minutes": None}
+        {"name": path.stem, "title": f"{int(path.name[:2])}. {title_of(path)}",
+         "state": "not run", "minutes": None}
         for path in plans
     ]
     try:
