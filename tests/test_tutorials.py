@@ -215,7 +215,8 @@ def test_all_chapters_are_reported_whatever_became_of_them(tmp_path):
     assert done.returncode == 130 and "as it must" in done.stderr, done.stderr
     assert f"Report: {page}" in done.stdout
     text = re.sub("<[^>]*>", " ", page.read_text(encoding="utf-8"))
-    states = re.findall(r"\d\. Chapter (\d) &amp; more +(finished|failed|interrupted|not run)", text)
+    state = "(finished|failed|interrupted|not run)"
+    states = re.findall(rf"\d\. Chapter (\d) &amp; more +{state}", text)
     found = dict(reversed(states))  # the first of each
     assert found == {"1": "finished", "2": "failed", "3": "interrupted", "4": "not run"}
     assert page.read_text(encoding="utf-8").count("<img ") == 1 and "seed=1" in text

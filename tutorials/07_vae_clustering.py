@@ -339,7 +339,8 @@ run.finish(data, [(name, value, expected.get(name, {})) for name, value in rows]
 #        found_now = mixture(z_train, z_test, num)
 #        counts = sklearn.metrics.cluster.contingency_matrix(y_test, found_now)  # (labels, clusters)
 #        purity = counts.max(axis=0).sum() / counts.sum()
-#        print(f"{num} clusters: purity {purity:.2f}, accuracy {cluster_accuracy(y_test, found_now):.2f}")
-#        print("clusters named after each digit:", np.bincount(counts.argmax(axis=0), minlength=10))
+#        accuracy = cluster_accuracy(y_test, found_now)
+#        print(f"{num} clusters: purity {purity:.2f}, accuracy {accuracy:.2f}")
+#        print("clusters of each digit:", np.bincount(counts.argmax(axis=0), minlength=10))
 #    ```
 #    </details>
