@@ -167,14 +167,15 @@ def short(number):
 
 
 def description(figure, name):
-    """Return what a matplotlib Figure shows, in words: its name, titles, axes and legends."""
+    """Return what a matplotlib Figure shows, in words: its name, titles, axes, rows and curves."""
     words = [name.replace("_", " ")]
     for ax in figure.axes:
         words.append(ax.get_title())
-        if ax.axison:
-            words += [f"{ax.get_ylabel()} over {ax.get_xlabel()}"] if ax.get_xlabel() else []
-            legend = ax.get_legend()
-            words += [text.get_text() for text in legend.get_texts()] if legend else []
+        if ax.get_xlabel():
+            words.append(f"{ax.get_ylabel()} over {ax.get_xlabel()}")
+        legend = ax.get_legend()
+        named = [*ax.get_yticklabels(), *(legend.get_texts() if legend else [])]
+        words += [text.get_text() for text in named if text.get_text()[:1].isalpha()]
     words = [" ".join(word.split()) for word in words]
     return "; ".join(dict.fromkeys(word for word in words if word))
 

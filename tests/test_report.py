@@ -134,6 +134,7 @@ def test_the_report_holds_tables_pictures_states_and_the_machine(tmp_path, monke
     monkeypatch.setattr(report, "overrides", {"data": "<b>"})
     picture = figure()
     picture.axes[0].set(title='a "title" & <b>', xlabel="ε", ylabel="nats")
+    picture.axes[0].set_yticks([1, 2], ["row", "row"])
     run = Run("01_good", root=tmp_path)
     run.save_figure(picture, "a_picture")
     (run.folder / "of_an_earlier_run.png").write_bytes(b"")
@@ -156,7 +157,7 @@ def test_the_report_holds_tables_pictures_states_and_the_machine(tmp_path, monke
     for fact in (f"keras {keras.__version__}", "tensorflow 2.", "cores", "system", "processor"):
         assert fact in page.text
     (image,) = page.images
-    assert image["alt"] == 'a picture; a "title" & <b>; nats over ε'
+    assert image["alt"] == 'a picture; a "title" & <b>; nats over ε; row'
     kind, data = image["src"].split(";base64,")
     found = PIL.Image.open(io.BytesIO(base64.b64decode(data)))
     assert kind in ("data:image/png", "data:image/jpeg") and found.width <= 900
