@@ -1,6 +1,10 @@
 """What a run leaves behind: its folder, files written aside and renamed, the closing table."""
 
+import base64
 import contextlib
+import html
+import importlib.metadata
+import io
 import json
 import math
 import os
@@ -10,6 +14,7 @@ import sys
 import time
 
 import keras
+import PIL.Image
 import tensorflow as tf
 
 # What the runner changed of the chapter's parameters, such as {"epochs": 2}. The expected ranges
@@ -83,9 +88,10 @@ class Run:
     def save_figure(self, figure, name):
         """Save a matplotlib Figure as `name`.png and return it, for a notebook to show."""
         self.saved.append(f"{name}.png")
+        metadata = {"Description": description(figure, name)}
         write_aside(
             self.folder / f"{name}.png",
-            lambda aside: figure.savefig(aside, dpi=150, bbox_inches="tight"),
+            lambda aside: figure.savefig(aside, dpi=150, bbox_inches="tight", metadata=metadata),
         )
         return figure
 
@@ -127,6 +133,7 @@ class Run:
             "data": data,
             "overrides": overrides,
             "rows": results,
+            "saved": self.saved,
             "seconds": round(seconds, 1),
             "versions": {
                 "python": platform.python_version(),
@@ -157,3 +164,170 @@ class Run:
 def short(number):
     """Return a number with four significant digits, as text."""
     return f"{number:.4g}" if abs(number) < 10000 else f"{number:,.0f}"
+
+
+def description(figure, name):
+    """Return what a matplotlib Figure shows, in words: its name, titles, axes, rows and curves."""
+    words = [name.replace("_", " ")]
+    for ax in figure.axes:
+        words.append(ax.get_title())
+        if ax.get_xlabel():
+            words.append(f"{ax.get_ylabel()} over {ax.get_xlabel()}")
+        legend = ax.get_legend()
+        named = [*ax.get_yticklabels(), *(legend.get_texts() if legend else [])]
+        words += [text.get_text() for text in named if text.get_text()[:1].isalpha()]
+    words = [" ".join(word.split()) for word in words]
+    return "; ".join(dict.fromkeys(word for word in words if word))
+
+
+STYLE = """
+:root { color-scheme: light dark; --line: #bbb; --bad: #b00020; --dim: #555; }
+@media (prefers-color-scheme: dark) { :root { --line: #555; --bad: #ff8a80; --dim: #aaa; } }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: auto; padding: 1rem; }
+h2 { margin-top: 2.5rem; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; vertical-align: top; padding: .2rem .5rem .2rem 0;
+         border-bottom: 1px solid var(--line); }
+td:first-child { overflow-wrap: anywhere; min-width: 7rem; }
+@media (max-width: 40rem) { table { font-size: .85rem; } }
+figure { margin: 1rem 0; }
+img { max-width: 100%; height: auto; background: white; }
+figcaption, .dim { color: var(--dim); font-size: .9rem; }
+.bad { color: var(--bad); font-weight: bold; }
+summary { cursor: pointer; }
+"""
+
+
+def html_report(runs, root="outputs"):
+    """Write `root`/report.html, one page of all runs with their pictures, and return its path.
+
+    Args:
+        runs: A dictionary a run, in order: its "name", which is its folder's, "title", "state"
+            ("finished", "failed", "interrupted" or "not run") and "minutes" (None if not known).
+            Of the finished ones, table and pictures are read from the folder.
+        root: Folder of all runs.
+
+    Raises:
+        OSError: The page cannot be written.
+    """
+    root = pathlib.Path(root)
+    make_folder(root)
+    text = html.escape
+    overview, sections = [], []
+    for run in runs:
+        name, state, results = text(run["name"]), text(run["state"]), None
+        minutes = "" if run["minutes"] is None else f"{run['minutes']:.1f}"
+        if state == "finished":
+            results = json.loads((root / run["name"] / "results.json").read_text("utf-8"))
+        tone = {"finished": "", "not run": "dim"}.get(state, "bad")
+        mark = f'<span class="{tone}">{state}</span>' if tone else state
+        verdict = ranges_in_words(results) if results else ""
+        overview.append(
+            f'<tr><td><a href="#{name}">{text(run["title"])}</a></td>'
+            f"<td>{mark}</td><td>{minutes}</td><td>{verdict}</td></tr>"
+        )
+        sections.append(f'<h2 id="{name}">{text(run["title"])}</h2>')
+        if not results:
+            sections.append(f"<p>{mark}. What it said stands where it was started.</p>")
+            continue
+        settings = ", ".join(f"{key}={value}" for key, value in results["overrides"].items())
+        settings = f", with {text(settings)}" if settings else ""
+        sections.append(f'<p>On {text(results["data"])}{settings}; {minutes} minutes.</p>')
+        for picture in results["saved"]:
+            if picture.endswith(".png"):
+                sections.append(html_figure(root / run["name"] / picture))
+        sections.append(html_table(results["rows"], verdict))
+    facts = {**versions(), **machine()}
+    facts = "".join(f"<tr><td>{text(k)}</td><td>{text(v)}</td></tr>" for k, v in facts.items())
+    page = f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>All chapters</title>
+<style>{STYLE}</style>
+<h1>All chapters</h1>
+<p class="dim">Written on {time.strftime("%Y-%m-%d at %H:%M")}.</p>
+<table><thead><tr><th>chapter</th><th>state</th><th>minutes</th><th>in range</th></tr></thead>
+<tbody>{"".join(overview)}</tbody></table>
+<p>“3 of 4” in the last column: for four values a range is expected, and three lie in it. The ranges
+hold for the chapters’ defaults.</p>
+{"".join(sections)}
+<h2>Machine and versions</h2>
+<table><tbody>{facts}</tbody></table>
+</html>
+"""
+    path = root / "report.html"
+    write_aside(path, lambda aside: aside.write_text(page, encoding="utf-8"))
+    return path
+
+
+def ranges_in_words(results):
+    """Return how many values of a results.json lie in their expected range, such as "3 of 4"."""
+    known = [row["inside"] for row in results["rows"] if row["inside"] is not None]
+    words = f"{sum(known)} of {len(known)}" if known else "none expected"
+    return words if all(known) else f'<span class="bad">{words}</span>'
+
+
+def html_figure(path):
+    """Return a picture as an HTML figure that holds it, reduced to 900 pixels of width."""
+    with PIL.Image.open(path) as picture:
+        alt = html.escape(picture.info.get("Description", path.stem))
+        small = picture.convert("RGB")
+    small.thumbnail((900, 2000))
+    kinds = {}  # {type: bytes}: drawings are smaller as PNG, grids of digits as JPEG
+    for kind, image, options in (
+        ("jpeg", small, {"quality": 80}), ("png", small.quantize(64), {"optimize": True})
+    ):
+        file = io.BytesIO()
+        image.save(file, kind, **options)
+        kinds[kind] = file.getvalue()
+    kind = min(kinds, key=lambda kind: len(kinds[kind]))
+    data = base64.b64encode(kinds[kind]).decode()
+    size = f'width="{small.width}" height="{small.height}"'
+    return (
+        f'<figure><img src="data:image/{kind};base64,{data}" {size} alt="{alt}">'
+        f"<figcaption>{html.escape(path.stem.replace('_', ' '))}</figcaption></figure>"
+    )
+
+
+def html_table(rows, verdict):
+    """Return the rows of a results.json as a table that can be folded; long ones are folded."""
+    lines = []
+    for row in rows:
+        value = row["value"] if isinstance(row["value"], str) else short(row["value"])
+        expected = "" if row["low"] is None else f"{short(row['low'])} … {short(row['high'])}"
+        mark = {True: "ok", False: '<span class="bad">OUTSIDE</span>', None: ""}[row["inside"]]
+        cells = (html.escape(row["measure"]), value, expected, mark)
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    unfolded = " open" if len(rows) <= 20 else ""
+    return (
+        f"<details{unfolded}><summary>{len(rows)} values; in the expected range: {verdict}"
+        "</summary><table><thead><tr><th>measure</th><th>here</th><th>expected</th><th></th></tr>"
+        f"</thead><tbody>{''.join(lines)}</tbody></table></details>"
+    )
+
+
+def versions():
+    """Return {package: version} of what the results depend on."""
+    names = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "matplotlib", "keras_vae")
+    found = {"python": platform.python_version()}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # tensorflow-cpu
+            found[name] = importlib.metadata.version(name)
+    return {**found, "tensorflow": tf.__version__}
+
+
+def machine():
+    """Return {fact: text} of the machine: processor, cores, memory where it can be told, system."""
+    cores = os.cpu_count()
+    if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) != cores:
+        cores = f"{len(os.sched_getaffinity(0))} of {cores}"
+    found = {
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": str(cores),
+    }
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # not on Windows
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        found["memory"] = f"{memory / 2**30:.0f} GiB"
+    return found

@@ -1,8 +1,12 @@
+import base64
+import html.parser
+import io
 import json
 
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
+import PIL.Image
 import pytest
 from conftest import small_vae
 
@@ -74,6 +78,8 @@ def test_nothing_half_written_stays(tmp_path):
     whole = (tmp_path / "99_test" / "picture.png").read_bytes()
 
     class Interrupted:
+        axes = ()
+
         def savefig(self, path, **kwargs):
             path.write_bytes(b"half of a picture")
             raise KeyboardInterrupt
@@ -101,3 +107,64 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "99_test" / "picture.png").mkdir()
     with pytest.raises(OSError, match="cannot write .*picture.png"):
         run.save_figure(figure(), "picture")
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would find in a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.images, self.ids, self.links, self.words = [], [], [], []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag == "img":
+            self.images.append(attributes)
+        assert tag not in ("script", "link", "b")
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if "href" in attributes else []
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_report_holds_tables_pictures_states_and_the_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "overrides", {"data": "<b>"})
+    picture = figure()
+    picture.axes[0].set(title='a "title" & <b>', xlabel="ε", ylabel="nats")
+    picture.axes[0].set_yticks([1, 2], ["row", "row"])
+    run = Run("01_good", root=tmp_path)
+    run.save_figure(picture, "a_picture")
+    (run.folder / "of_an_earlier_run.png").write_bytes(b"")
+    run.finish("mnist", [*ROWS, ("nan <b>", float("nan"), {"mnist": (0, 1)})])
+    Run("02_bad", root=tmp_path).finish("mnist", [("of an earlier run", 1, {})])
+    runs = [
+        {"name": "01_good", "title": "Good & <b>", "state": "finished", "minutes": 1.26},
+        {"name": "02_bad", "title": "Bad", "state": "failed", "minutes": 0.5},
+        {"name": "03_late", "title": "Late", "state": "not run", "minutes": None},
+    ]
+    path = report.html_report(runs, root=tmp_path)
+    assert path == tmp_path / "report.html" and not list(tmp_path.glob(".writing_*"))
+    page = Page(path)
+    assert "Good & <b> finished 1.3 1 of 3 Bad failed 0.5 Late not run" in page.text
+    assert "On mnist, with data=<b>; 1.3 minutes." in page.text
+    for row in ("inside 1.5 1 … 2 ok", "outside 2.5 1 … 2 OUTSIDE", "without a range 12,346"):
+        assert row in page.text
+    assert "nan <b> nan 0 … 1 OUTSIDE" in page.text and "earlier run" not in page.text
+    assert page.links == [f"#{name}" for name in page.ids]
+    for fact in (f"keras {keras.__version__}", "tensorflow 2.", "cores", "system", "processor"):
+        assert fact in page.text
+    (image,) = page.images
+    assert image["alt"] == 'a picture; a "title" & <b>; nats over ε; row'
+    kind, data = image["src"].split(";base64,")
+    found = PIL.Image.open(io.BytesIO(base64.b64decode(data)))
+    assert kind in ("data:image/png", "data:image/jpeg") and found.width <= 900
+    assert (str(found.width), str(found.height)) == (image["width"], image["height"])
+
+
+def test_a_report_that_cannot_be_written_says_so(tmp_path):
+    (tmp_path / "outputs").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="cannot write the folder"):
+        report.html_report([], root=tmp_path / "outputs")

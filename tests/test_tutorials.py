@@ -4,6 +4,8 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
+from chapter_with_answers import answers
 
 ROOT = pathlib.Path(__file__).parent.parent
 TUTORIALS = ROOT / "tutorials"
@@ -52,8 +55,8 @@ def environment():
     }
 
 
-def start(arguments, folder, **kwargs):
-    command = [sys.executable, str(TUTORIALS), *arguments]
+def start(arguments, folder, program=TUTORIALS, **kwargs):
+    command = [sys.executable, str(program), *arguments]
     return subprocess.run(
         command, cwd=folder, env=environment(), capture_output=True, text=True,
         encoding="utf-8", **kwargs
@@ -66,9 +69,13 @@ def test_every_chapter_is_tried_here():
 
 @pytest.mark.parametrize("number", QUICK)
 def test_a_chapter_runs_to_its_end(number, tmp_path):
+    """And then the code of its answers, which goes on with what the chapter made."""
     arguments = [str(number), "data=digits", *QUICK[number]]
-    done = start(arguments, tmp_path, timeout=300)
+    program = ROOT / "tests" / "chapter_with_answers.py"
+    done = start(arguments, tmp_path, program, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
+    ran = re.findall(r"^answer with code \d+ ran$", done.stdout, re.MULTILINE)
+    assert len(ran) == len(answers(runner.chapters()[number]))
     assert "Warning" not in done.stderr, done.stderr
     folder = tmp_path / "outputs" / runner.chapters()[number].stem
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
@@ -175,6 +182,44 @@ def test_a_folder_that_cannot_be_written_stops_before_the_training(tmp_path):
     done = start(["4", "data=digits"], tmp_path, timeout=120)
     assert done.returncode != 0 and "cannot write the folder" in done.stderr
     assert "Epoch" not in done.stdout
+
+
+CHAPTER = """# # {number}. Chapter {number} & more
+# 0.1 minutes on two cores.
+# %% tags=["parameters"]
+seed = 0
+# %%
+import matplotlib.pyplot as plt
+from keras_vae import Run
+run = Run("{name}")
+run.save_figure(plt.subplots()[0], "picture")
+{end}
+"""
+
+
+def test_all_chapters_are_reported_whatever_became_of_them(tmp_path):
+    """Four small chapters: one fails, the one after it is interrupted, the last never starts."""
+    (tmp_path / "tutorials").mkdir()
+    shutil.copy(TUTORIALS / "__main__.py", tmp_path / "tutorials")
+    ends = {
+        "01_good": 'run.finish("digits", [("a measure", 1.5, {"digits": (1, 2)})])',
+        "02_failing": "raise ValueError('as it must')",
+        "03_stopped": "raise KeyboardInterrupt",
+        "04_late": "",
+    }
+    for number, (name, end) in enumerate(ends.items(), start=1):
+        source = CHAPTER.format(number=number, name=name, end=end)
+        (tmp_path / "tutorials" / f"{name}.py").write_text(source, encoding="utf-8")
+    done = start(["all", "seed=1"], tmp_path, tmp_path / "tutorials", timeout=120)
+    page = tmp_path / "outputs" / "report.html"
+    assert done.returncode == 130 and "as it must" in done.stderr, done.stderr
+    assert f"Report: {page}" in done.stdout
+    text = re.sub("<[^>]*>", " ", page.read_text(encoding="utf-8"))
+    state = "(finished|failed|interrupted|not run)"
+    states = re.findall(rf"\d\. Chapter (\d) &amp; more +{state}", text)
+    found = dict(reversed(states))  # the first of each
+    assert found == {"1": "finished", "2": "failed", "3": "interrupted", "4": "not run"}
+    assert page.read_text(encoding="utf-8").count("<img ") == 1 and "seed=1" in text
 
 
 def test_an_interrupt_of_all_chapters_ends_with_the_same_status(monkeypatch, capsys):

@@ -297,16 +297,35 @@ run.finish(
 #
 # 1. The cross-entropy ends far above zero. Is the network bad?
 #    <details><summary>Answer</summary>
+#
 #    No. Most of the value is the floor printed above, which even a perfect copy pays, because the
 #    pixels at the edge of a stroke are grey. Look at the distance to the floor.
 #    </details>
 # 2. Predict first: what happens to both errors with `code_dim=8`? Then run
 #    `python tutorials 1 code_dim=8 epochs=10`.
 #    <details><summary>Answer</summary>
-#    Both rise, and the copies melt into an average of similar digits. Eight numbers keep only the rough shape.
+#
+#    Both rise: the mean squared error to 0.036. The copies melt into an average of similar digits. Eight numbers keep only the
+#    rough shape. Beside PCA, at 0.037, next to nothing is won; with `code_dim=2` the network even loses, 0.059 to 0.056. Its two
+#    numbers come out of a ReLU and can't be negative.
 #    </details>
 # 3. The code goes through a ReLU. Some of its units may never be above zero. What are they good for?
 #    <details><summary>Answer</summary>
+#
 #    Nothing: a unit that is zero for every image carries no information. With
 #    `latent_activation=None`, in the line that builds `encoder`, the code is linear and no unit can die.
+#    </details>
+# 4. How many components does PCA need to copy as well as the autoencoder does with 32 numbers? Guess, then compute it.
+#    <details><summary>Answer</summary>
+#
+#    Between 56 and 64, on MNIST at the defaults: 0.0103 is left with 56 components and 0.0090 with 64, and the
+#    autoencoder leaves 0.0100.
+#
+#    ```python
+#    many = sklearn.decomposition.PCA(128, random_state=seed).fit(x_train)
+#    scores = many.transform(x_test)  # (images, 128)
+#    for num in (32, 48, 56, 64):
+#        copies = many.mean_ + scores[:, :num] @ many.components_[:num]
+#        print(num, "components: MSE per pixel", np.mean((x_test - copies) ** 2).round(4))
+#    ```
 #    </details>

@@ -567,12 +567,14 @@ run.finish(
 # 1. Which of the two terms would be zero if every cloud were exactly the prior, and what would the
 #    reconstructions look like?
 #    <details><summary>Answer</summary>
+#
 #    The KL. Then z tells nothing about x, and the best the decoder can do is the mean image, at the
 #    cost that the chapter prints.
 #    </details>
 # 2. Predict first: what do `beta=0.0` and `beta=10.0` do to the copies and to the generated digits? Run
 #    `python tutorials 4 beta=0.0`.
 #    <details><summary>Answer</summary>
+#
 #    With 0 the generated digits turn into noise, as above: nothing holds the clouds near the prior, so a draw from the
 #    prior lands between them. With 10 the KL falls to half a nat, z tells next to nothing, and the reconstruction loss
 #    rises to 198 nats, close to that of the mean image.
@@ -580,6 +582,25 @@ run.finish(
 # 3. Four times as many epochs: which term improves, and does the number of active units fall? Run
 #    `python tutorials 4 epochs=40`.
 #    <details><summary>Answer</summary>
+#
 #    The reconstruction loss, from 100 to 88 nats on MNIST; the KL even rises a little, from 22.5 to 24.7. The active units
 #    fall from 64 to 35: in the long run it pays to let a weak latent variable go silent and save its KL.
+#    </details>
+# 4. At the defaults all 64 latent variables are active. Does the decoder need them all? Keep the 32 with the greatest KL, set
+#    the others to 0, the mean of the prior, and decode. Then keep 16, and none. Predict the errors first.
+#    <details><summary>Answer</summary>
+#
+#    On MNIST the copies hardly notice: 0.0171 with all 64, 0.0178 with 32, 0.0206 with 16; with none it is one picture for
+#    all, 0.0699. Sixteen of them carry 19 of the 22.5 nats. "Active" is a low bar.
+#
+#    ```python
+#    from keras_vae import kl_per_latent
+#
+#    strongest_first = np.argsort(kl_per_latent(vae, x_test))[::-1]
+#    z_mean = vae.encode(x_test)[0]
+#    for num in (64, 32, 16, 0):
+#        z = np.zeros_like(z_mean)
+#        z[:, strongest_first[:num]] = z_mean[:, strongest_first[:num]]
+#        print(num, "kept: MSE per pixel", np.mean((vae.decode(z) - x_test) ** 2).round(4))
+#    ```
 #    </details>

@@ -280,15 +280,30 @@ run.finish(data, [(name, value, expected.get(name, {})) for name, value in rows]
 #
 # 1. Which layers of the convolutional VAE hold most of its parameters?
 #    <details><summary>Answer</summary>
+#
 #    The dense ones, between the last $7 \times 7 \times 32$ numbers and z: more than nine in ten. The convolutions themselves have
 #    9569.
 #    </details>
 # 2. Count the parameters of `conv_1` and `conv_2` by hand, then look: `vaes["convolutional"].encoder.summary()`.
 #    <details><summary>Answer</summary>
+#
 #    From one channel to 16: $9 \cdot 1 \cdot 16 + 16 = 160$. From 16 to 32: $9 \cdot 16 \cdot 32 + 32 = 4640$.
 #    </details>
-# 3. Could one shuffle the pixels of all images, in one fixed order, and train the two again? Who would suffer?
+# 3. Shuffle the pixels of all images, in one fixed order, and train the two again. Who suffers? Predict, then try it for an epoch.
 #    <details><summary>Answer</summary>
-#    The convolutional one. The dense network does not know which pixels are neighbours, so a fixed shuffle is nothing to it. The
-#    kernels would look at $3 \times 3$ pixels that have nothing to do with each other.
+#
+#    The convolutional one. The dense network does not know which pixels are neighbours, so a fixed shuffle is nothing to it: on
+#    MNIST, after an epoch, 133.7 nats where it was 132.7. The kernels now look at $3 \times 3$ pixels that have nothing to do with each
+#    other: 168.8 nats where it was 129.8.
+#
+#    ```python
+#    order = np.random.default_rng(seed).permutation(784)
+#    for name, vae in vaes.items():
+#        keras.utils.set_random_seed(seed)
+#        fresh = VAE.from_config(vae.get_config())  # the same networks, with new weights
+#        fresh.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=20)
+#        fresh.fit(batches(x_train[:, order], batch_size, seed, passes), epochs=1, verbose=0)
+#        loss = fresh.evaluate(x_test[:, order], batch_size=1000, verbose=0)[0]
+#        print(f"{name}: {loss:.1f} nats on shuffled pixels, {curves[name][0]:.1f} in order")
+#    ```
 #    </details>

@@ -96,7 +96,7 @@ def silent_standard_error():
 
 
 def run(path, settings):
-    """Run one chapter in this process."""
+    """Run one chapter in this process; return the names that it made."""
     source, overrides = with_overrides(path, settings)
     with silent_standard_error():
         import tensorflow as tf  # late: the list of chapters needs none
@@ -107,11 +107,16 @@ def run(path, settings):
 
     report.overrides.update(overrides)
     code = compile(source, str(path), "exec")
-    exec(code, {"__name__": "__main__", "__file__": str(path)})
+    names = {"__name__": "__main__", "__file__": str(path)}
+    exec(code, names)
+    return names
 
 
 def run_all(settings):
-    """Run every chapter in a process of its own; return the numbers of those that failed."""
+    """Run every chapter in a process of its own; return the names of those that failed.
+
+    What was reached is reported in outputs/report.html, also after an interrupt.
+    """
     plans = {}
     for path in chapters().values():
         cell = parameter_cell(path.read_text(encoding="utf-8"))
@@ -120,21 +125,35 @@ def run_all(settings):
     for setting in settings:
         if not any(setting in plan for plan in plans.values()):
             raise SystemExit(f"no chapter has a parameter {setting!r}")
-    failed, minutes = [], {}
-    for path, known in plans.items():
-        start = time.perf_counter()
-        command = [sys.executable, str(HERE), path.name[:2], *known]
-        code = subprocess.run(command).returncode
-        if code == 130:
-            raise KeyboardInterrupt
-        if code:
-            failed.append(path.stem)
-        minutes[path.stem] = (time.perf_counter() - start) / 60
+    runs = [
+        {"name": path.stem, "title": f"{int(path.name[:2])}. {title_of(path)}",
+         "state": "not run", "minutes": None}
+        for path in plans
+    ]
+    try:
+        for entry, (path, known) in zip(runs, plans.items()):
+            start = time.perf_counter()
+            entry["state"] = "interrupted"
+            code = subprocess.run([sys.executable, str(HERE), path.name[:2], *known]).returncode
+            if code == 130:
+                raise KeyboardInterrupt
+            entry["state"] = "failed" if code else "finished"
+            entry["minutes"] = (time.perf_counter() - start) / 60
+    finally:
+        from keras_vae import report  # late: it takes seconds, and the list of chapters needs none
+
+        print(f"\nReport: {report.html_report(runs).absolute()}")
     print("\nminutes")
-    for stem, value in minutes.items():
-        print(f"  {stem:28} {value:5.1f}{'  FAILED' if stem in failed else ''}")
-    print(f"  {'together':28} {sum(minutes.values()):5.1f}")
-    return failed
+    for entry in runs:
+        mark = "  FAILED" if entry["state"] == "failed" else ""
+        print(f"  {entry['name']:28} {entry['minutes']:5.1f}{mark}")
+    print(f"  {'together':28} {sum(entry['minutes'] for entry in runs):5.1f}")
+    return [entry["name"] for entry in runs if entry["state"] == "failed"]
+
+
+def title_of(path):
+    """Return the title of a chapter, without its number, or of a page."""
+    return re.search(r"^# # (?:\d+\. )?(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)[1]
 
 
 def listing():
@@ -142,12 +161,10 @@ def listing():
     lines = [USAGE, ""]
     for number, path in chapters().items():
         head = path.read_text(encoding="utf-8")[:2000]
-        title = re.search(r"^# # \d+\. (.+)$", head, re.MULTILINE)[1]
         minutes = re.search(r"([\d.]+) minutes on two cores", head)[1]
-        lines.append(f"{number:3}  {title:46} {minutes:>4} minutes")
+        lines.append(f"{number:3}  {title_of(path):46} {minutes:>4} minutes")
     for path in pages():
-        title = re.search(r"^# # (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)[1]
-        lines.append(f"     {title}: python tutorials {path.stem}")
+        lines.append(f"     {title_of(path)}: python tutorials {path.stem}")
     lines += ["", "Minutes were measured on MNIST, on two cores."]
     return "\n".join(lines)
 
