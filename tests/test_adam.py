@@ -21,7 +21,7 @@ def test_five_steps_are_those_of_the_algorithm():
         optimizer.apply([tf.constant(g, "float32")], [variable])
         m = 0.8 * m + 0.2 * g
         v = 0.95 * v + 0.05 * g**2
-        # Keras and TensorFlow add ε after correcting the scale, as in the paper's last remark of §2.
+        # ε is added after the scale was corrected, as in the paper's last remark of §2.
         alpha = 0.01 * np.sqrt(1 - 0.95**step) / (1 - 0.8**step)
         w = w - alpha * m / (np.sqrt(v) + 1e-5)
         np.testing.assert_allclose(variable.numpy(), w, rtol=2e-6, atol=2e-6)

@@ -7,7 +7,9 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 import time
+import _thread
 
 HERE = pathlib.Path(__file__).parent
 USAGE = "python tutorials [CHAPTER | all] [PARAMETER=VALUE …]"
@@ -93,6 +95,14 @@ def silent_standard_error():
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def interrupt_again(unraisable):
+    """Raise once more the KeyboardInterrupt that fell into a destructor, where Python drops it."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        threading.Timer(0.1, _thread.interrupt_main).start()  # not here: this is still inside
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def run(path, settings):
@@ -194,4 +204,5 @@ def main(arguments):
 
 
 if __name__ == "__main__":
+    sys.unraisablehook = interrupt_again
     sys.exit(main(sys.argv[1:]))
