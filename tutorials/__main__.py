@@ -150,7 +150,8 @@ def run_all(settings):
             entry["state"] = "failed" if code else "finished"
             entry["minutes"] = (time.perf_counter() - start) / 60
     finally:
-        from keras_vae import report  # late: it takes seconds, and the list of chapters needs none
+        with silent_standard_error():
+            from keras_vae import report  # late: it takes seconds
 
         print(f"\nReport: {report.html_report(runs).absolute()}")
     print("\nminutes")
