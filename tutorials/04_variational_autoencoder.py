@@ -431,6 +431,7 @@ history = vae.fit(
 # **active** (活跃) if the variance of its `z_mean` over the test images is above 0.01; otherwise it has gone silent.
 
 # %%
+vae.beta = 1.0  # only then is the loss −ELBO, whatever β the model was trained with
 elbo = vae.evaluate(x_test, batch_size=1000, verbose=0, return_dict=True)
 z_mean, z_log_var = (head.astype("float64") for head in vae.encode(x_test))
 noise = np.random.default_rng(seed).normal(size=z_mean.shape)
