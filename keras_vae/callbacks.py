@@ -1,7 +1,10 @@
-"""What watches a training run: a warm-up of the KL divergence, and a film of what is generated."""
+"""What watches a training run: a warm-up of the KL, a film of what is generated, a backup."""
 
+import json
 import math
 import pathlib
+import zipfile
+import zlib
 
 import keras
 import numpy as np
@@ -51,8 +54,8 @@ class SampleGrid(keras.callbacks.Callback):
     Args:
         network: Keras model, (num, latent_dim) → images, (num, pixels).
         z: The latent points, an array, (num, latent_dim).
-        folder: Where the pictures go; made if it is not there. What an earlier run left of them
-            is removed at the start.
+        folder: Where the pictures go; made if it is not there. At the start the pictures of later
+            epochs are removed, so that a resumed run goes on with its film and a new one begins it.
         every: Draw after every so many epochs, at least 1, and once at the start.
         image_shape: Height and width of an image in pixels.
 
@@ -83,13 +86,19 @@ class SampleGrid(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         make_folder(self.folder)
-        for old in (*self.folder.glob("epoch_*.png"), *self.folder.glob("samples.gif")):
-            old.unlink()
         self.paths = []
 
     def on_epoch_begin(self, epoch, logs=None):
+        if self.paths:
+            return
+        # Only now is it known with which epoch the run begins.
+        number = {path: int(path.stem[6:]) for path in self.folder.glob("epoch_[0-9]*.png")}
+        self.paths = sorted(number, key=number.get)
+        while self.paths and (epoch == 0 or number[self.paths[-1]] > epoch):
+            self.paths.pop().unlink()
+        (self.folder / "samples.gif").unlink(missing_ok=True)
         if not self.paths:
-            self.draw(epoch)  # a resumed run does not begin at 0
+            self.draw(epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0:
@@ -106,3 +115,105 @@ class SampleGrid(keras.callbacks.Callback):
                 aside, save_all=True, append_images=frames[1:], duration=durations, loop=0
             ),
         )
+
+
+class Backup(keras.callbacks.Callback):
+    """Keep in one file what `fit` needs to go on after an interruption, epoch by epoch.
+
+    The same `fit`, called again in a new process, goes on after the last whole epoch, to the
+    weights and the History of a run that was never interrupted: to the bit where the operations are
+    deterministic and an epoch's order of the data does not depend on the epochs before it. (That of
+    `batches` does: a resumed run begins with its first order.) A `fit` that had come to its end
+    trains no more. Put it last in the list of callbacks. What others remember, such as
+    the patience of `EarlyStopping`, begins anew.
+
+    The file holds the variables of the model, of its seed generators and of its optimizers, the
+    History and the number of the epoch. It is written aside and renamed, so it is always whole;
+    delete it to begin anew. (`keras.callbacks.BackupAndRestore` writes weights and epoch in place,
+    one after the other, and keeps no History and no seed generator of a Dropout layer.)
+
+    Args:
+        path: Of the file; its folder is made if it is not there.
+
+    Raises:
+        ValueError: At the start of a run, if the file is damaged or is another run's.
+        OSError: The folder cannot be written.
+    """
+
+    ended = set()  # paths whose run ended in this process: called again, it begins anew
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = pathlib.Path(path).absolute()
+
+    def on_train_begin(self, logs=None):
+        make_folder(self.path.parent)
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
+        self.epochs_before = []
+        if self.path in self.ended:
+            self.ended.remove(self.path)
+            self.path.unlink(missing_ok=True)
+        if self.path.exists():
+            self.restore()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model._initial_epoch = None  # else Keras begins the model's next run there, too
+        if self.model.history.epoch:
+            self.save()  # now that all callbacks have seen the end of the epoch before
+
+    def on_train_end(self, logs=None):
+        self.model._initial_epoch = None
+        history = self.model.history
+        if history.epoch:
+            self.save()
+        history.epoch = self.epochs_before + history.epoch
+        self.ended.add(self.path)
+
+    def variables(self):
+        """Return the variables of the model, of its layers' seed generators and its optimizers."""
+        parts = vars(self.model).values()  # a GAN has two optimizers, and one of them two names
+        optimizers = {id(p): p for p in parts if isinstance(p, keras.optimizers.Optimizer)}
+        return sum((o.variables for o in optimizers.values()), list(self.model.variables))
+
+    def save(self):
+        """Write the file."""
+        history = self.model.history
+        notes = {
+            "epochs": self.epochs_before + history.epoch,
+            "history": history.history,
+            "steps": self.params["steps"],
+            "stopped": self.model.stop_training,
+        }
+        notes = json.dumps(notes, default=float)
+        arrays = [keras.ops.convert_to_numpy(variable) for variable in self.variables()]
+
+        def write(aside):
+            with open(aside, "wb") as file:
+                np.savez(file, *arrays, notes=notes)
+
+        write_aside(self.path, write)
+
+    def restore(self):
+        """Put what the file holds into the model, and tell `fit` where to go on."""
+        delete = f"delete {self.path} to begin anew"
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                notes = json.loads(str(file["notes"]))
+                arrays = [file[f"arr_{i}"] for i in range(len(file.files) - 1)]
+        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"the backup is damaged ({error}): {delete}") from error
+        variables = self.variables()
+        if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
+            raise ValueError(f"the backup is of another model or optimizer: {delete}")
+        if notes["steps"] != self.params["steps"]:
+            came = f"{notes['steps']} steps an epoch, this run has {self.params['steps']}"
+            raise ValueError(f"the backup is of other data: {came}: {delete}")
+        for variable, array in zip(variables, arrays):
+            variable.assign(array)
+        self.epochs_before = notes["epochs"]
+        self.model.history.history.update(notes["history"])
+        done, epochs = self.epochs_before[-1] + 1, self.params["epochs"]
+        # As Keras's own callback does. A run that was stopped early has no epochs left.
+        self.model._initial_epoch = max(done, epochs) if notes["stopped"] else done
+        print(f"Going on after epoch {done} of {epochs}; {delete}.")

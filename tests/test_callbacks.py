@@ -63,11 +63,17 @@ def test_sample_grid_leaves_pictures_and_a_film(x, tmp_path):
     assert film.n_frames == 3 and film.is_animated
     first, last = (np.asarray(PIL.Image.open(folder / name)) for name in names[:3:2])
     assert (first != last).any()
-    gan.fit(x, initial_epoch=5, epochs=6, callbacks=[grid], verbose=0)
-    assert [path.name for path in grid.paths] == ["epoch_005.png", "epoch_006.png"]
-    names = sorted(path.name for path in folder.iterdir())  # nothing of the earlier film is left
-    assert names == ["epoch_005.png", "epoch_006.png", "samples.gif"]
+    gan.fit(x, initial_epoch=3, epochs=6, callbacks=[grid], verbose=0)  # its film goes on
+    assert [path.name for path in grid.paths] == [*names[:2], "epoch_004.png", "epoch_006.png"]
+    assert PIL.Image.open(folder / "samples.gif").n_frames == 4
     gan.fit(x, initial_epoch=6, epochs=6, callbacks=[grid], verbose=0)  # a run of no epochs
+    assert len(list(folder.iterdir())) == 5
+    gan.fit(x, epochs=2, callbacks=[grid], verbose=0)  # another run, another film
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["epoch_000.png", "epoch_002.png", "samples.gif"]
+    other = SampleGrid(gan.generator, noise, tmp_path / "other", every=2, image_shape=(3, 4))
+    gan.fit(x, initial_epoch=5, epochs=6, callbacks=[other], verbose=0)
+    assert [path.name for path in other.paths] == ["epoch_005.png", "epoch_006.png"]
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="cannot write the folder"):
         here = SampleGrid(gan.generator, noise, tmp_path / "file", image_shape=(3, 4))
