@@ -18,6 +18,7 @@ import sys
 import jupytext
 import nbformat
 import PIL.Image
+import PIL.ImageOps
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -238,8 +239,7 @@ def gallery():
         if drawn.exists():
             target = SOURCE / "images" / f"{path.stem}.png"
             with PIL.Image.open(drawn) as picture:
-                picture.thumbnail((700, 500))
-                picture.convert("RGB").save(target)
+                PIL.ImageOps.fit(picture.convert("RGB"), (640, 400), centering=(0.5, 0.3)).save(target)
             lines += [f":img-bottom: images/{target.name}",
                       f":img-alt: From chapter {number}: {PICTURES[number].replace('_', ' ')}"]
         cards.append("\n".join([*lines, ":::"]))
