@@ -239,7 +239,8 @@ def gallery():
         if drawn.exists():
             target = SOURCE / "images" / f"{path.stem}.png"
             with PIL.Image.open(drawn) as picture:
-                PIL.ImageOps.fit(picture.convert("RGB"), (640, 400), centering=(0.5, 0.3)).save(target)
+                picture = PIL.ImageOps.fit(picture.convert("RGB"), (640, 400), centering=(0.5, 0.3))
+                picture.save(target)
             lines += [f":img-bottom: images/{target.name}",
                       f":img-alt: From chapter {number}: {PICTURES[number].replace('_', ' ')}"]
         cards.append("\n".join([*lines, ":::"]))
