@@ -168,7 +168,7 @@ def local_workers(num, folder, *arguments):
             config = json.dumps({"cluster": {"worker": addresses}, "task": task})
             with open(pathlib.Path(folder) / f"worker_{index}.log", "w") as log:
                 processes.append(subprocess.Popen(
-                    [sys.executable, "-m", "keras_vae.distributed", str(folder), *arguments],
+                    [sys.executable, "-u", "-m", "keras_vae.distributed", str(folder), *arguments],
                     env={**os.environ, "TF_CONFIG": config}, stdout=log, stderr=subprocess.STDOUT,
                 ))
         yield processes
