@@ -127,19 +127,19 @@ def fit_distributed(
 
 
 def train_demo(
-    strategy, folder, x_train, passes, seed=0, epochs=3, batch_size=200, noise=True, verbose=1
+    strategy, folder, x_train, passes, seed=0, noise_seed=0, epochs=3, batch_size=200, verbose=1
 ):
     """Train A1's VAE, 784–64–64–64–784, under a strategy; return its `History`.
 
     Leaves checkpoints and, line by line, `history.csv` in the folder, and goes on from what it
-    finds there. Without noise z is z_mean: then no number depends on which replica draws it.
+    finds there. `noise_seed` None is no noise, z = z_mean: then no number depends on who draws it.
     """
     keras.utils.set_random_seed(seed)
     x_train = x_train[: len(x_train) // batch_size * batch_size]  # all batches are full
     with strategy.scope():
-        vae = VAE(gaussian_encoder(784, (64,), 64), dense_decoder(64, (64,), 784), seed=seed)
+        vae = VAE(gaussian_encoder(784, (64,), 64), dense_decoder(64, (64,), 784), seed=noise_seed)
         vae.compile("adam")
-    if not noise:
+    if noise_seed is None:
         vae.sampling.noise = tf.zeros
     callbacks = []
     if strategy.extended.should_checkpoint:
@@ -196,7 +196,9 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=200, help="of all workers together")
-    parser.add_argument("--no-noise", dest="noise", action="store_false", help="z is z_mean")
+    parser.add_argument("--noise-seed", type=int, default=0)
+    parser.add_argument("--no-noise", dest="noise_seed", action="store_const", const=None,
+                        help="z is z_mean, so that no number depends on who draws the noise")
     settings = vars(parser.parse_args(arguments))
     tf.config.set_visible_devices([], "GPU")  # workers on one machine would fight for it
     strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver())
