@@ -197,9 +197,12 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=200, help="of all workers together")
     parser.add_argument("--noise-seed", type=int, default=0)
-    parser.add_argument("--no-noise", dest="noise_seed", action="store_const", const=None,
-                        help="z is z_mean, so that no number depends on who draws the noise")
+    parser.add_argument("--exact", dest="noise_seed", action="store_const", const=None,
+                        help="without noise and in double precision, to compare with other runs")
     settings = vars(parser.parse_args(arguments))
+    if settings["noise_seed"] is None:
+        keras.config.set_floatx("float64")  # of the metrics
+        keras.config.set_dtype_policy("float64")  # of the layers
     tf.config.set_visible_devices([], "GPU")  # workers on one machine would fight for it
     strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver())
     data, (x_train, _), _ = load_images(settings.pop("data"))
