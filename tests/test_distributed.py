@@ -132,11 +132,11 @@ tf.config.set_logical_device_configuration(
 folder, epochs = sys.argv[1], int(sys.argv[2])
 (x_train, _), _ = load_digits()
 losses = {}
+strategies = {n: tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(n)]) for n in (1, 2)}
 for noise_seed, floatx in ((None, "float64"), (0, "float32")):
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(floatx)
-    for num in (1, 2):
-        strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(num)])
+    for num, strategy in strategies.items():
         name = f"{num} replicas, noise {noise_seed}"
         history = train_demo(
             strategy, f"{folder}/{name}", x_train, 20, 0, noise_seed, epochs, verbose=0

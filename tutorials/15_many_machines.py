@@ -108,7 +108,8 @@ def fit_distributed(
             Each replica takes its own part of every batch. Where a last, smaller batch cannot be
             shared out evenly, the examples of its smaller part count for more.
         epochs: Number of epochs in all, with those before an interruption.
-        strategy: A synchronous one, such as `MirroredStrategy` or `MultiWorkerMirroredStrategy`.
+        strategy: A synchronous one, such as `MirroredStrategy` or `MultiWorkerMirroredStrategy`. Make
+            it once in a process: TensorFlow mixes up two of them on the same devices.
         callbacks: Keras callbacks. They run on every worker: one that writes files belongs on the
             chief alone, where `strategy.extended.should_checkpoint` is true. At the end of an epoch
             the logs are those of all replicas, after a batch those of one.
@@ -242,13 +243,16 @@ def loopback_bytes():
     return int(found[1]) if found else 0
 
 
+# One object each for the whole process: a second one for the same devices disturbs the first.
+strategies = {num: tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(num)]) for num in (1, 2)}
+
+
 def replicas(num, noise_seed):
     """Train on so many replicas in this process; return the loss of each epoch."""
-    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(num)])
     folder = run.folder / f"replicas_{num}_{noise_seed}"
     shutil.rmtree(folder, ignore_errors=True)
     return train_demo(
-        strategy, folder, x_train, passes, seed, noise_seed, epochs, batch_size, verbose=0
+        strategies[num], folder, x_train, passes, seed, noise_seed, epochs, batch_size, verbose=0
     ).history["loss"]
 
 
@@ -429,7 +433,7 @@ run.save_figure(figure, "curves")
 
 # %%
 try:
-    tf.distribute.MirroredStrategy(["CPU:0"]).reduce("MEAN", tf.constant(1.0), axis=0)
+    strategies[1].reduce("MEAN", tf.constant(1.0), axis=0)
 except (ValueError, tf.errors.InvalidArgumentError) as error:
     print(type(error).__name__, *re.findall(r"Invalid reduction.*dimensions", str(error)))
 
