@@ -108,8 +108,8 @@ def fit_distributed(
             Each replica takes its own part of every batch. Where a last, smaller batch cannot be
             shared out evenly, the examples of its smaller part count for more.
         epochs: Number of epochs in all, with those before an interruption.
-        strategy: A synchronous one, such as `MirroredStrategy` or `MultiWorkerMirroredStrategy`. Make
-            it once in a process: TensorFlow mixes up two of them on the same devices.
+        strategy: A synchronous one, such as `MirroredStrategy` or `MultiWorkerMirroredStrategy`.
+            Make it once in a process: TensorFlow mixes up two of them on the same devices.
         callbacks: Keras callbacks. They run on every worker: one that writes files belongs on the
             chief alone, where `strategy.extended.should_checkpoint` is true. At the end of an epoch
             the logs are those of all replicas, after a batch those of one.
