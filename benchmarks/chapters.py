@@ -76,6 +76,10 @@ ROWS = [
      "independent pixels: {independent pixels, nats|1}; a longer run: next table"),
     (14, "mean area, contour times distance", "area under the ROC curve, mean of ten digits", 3,
      "reconstruction error: {mean area, reconstruction error|3}; −bound: {mean area, −bound|3}"),
+    (15, "last loss, killed and resumed, nats",
+     "training loss, nats, two workers, one killed and both resumed", 4,
+     "never interrupted: {last loss, never interrupted, nats|4}; "
+     "one process, which draws other noise: {last loss, one replica, nats|4}"),
 ]
 
 

@@ -91,6 +91,7 @@ __all__ = [
     "dense_encoder",
     "dense_generator",
     "elbo",
+    "fit_distributed",
     "frechet_distance",
     "gaussian_encoder",
     "image_grid",
@@ -111,3 +112,12 @@ __all__ = [
     "sample_quality",
     "training_curves",
 ]
+
+
+def __getattr__(name):
+    # Late: `python -m keras_vae.distributed` must find that module not yet imported.
+    if name == "fit_distributed":
+        from keras_vae.distributed import fit_distributed
+
+        return fit_distributed
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

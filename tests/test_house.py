@@ -11,7 +11,8 @@ import quality
 
 import keras_vae
 from keras_vae import (
-    autoencoder, callbacks, data, explorer, figures, gan, iwae, measures, networks, report, vae,
+    adam, autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures, networks,
+    report, vae,
 )
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -22,7 +23,8 @@ def test_all_public_names_are_there_and_documented():
     for name in keras_vae.__all__:
         assert inspect.getdoc(getattr(keras_vae, name)), name
     modules = (
-        autoencoder, callbacks, data, explorer, figures, gan, iwae, measures, networks, report, vae,
+        adam, autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures, networks,
+        report, vae,
     )
     for module in modules:
         assert module.__doc__
@@ -56,7 +58,7 @@ def test_every_model_is_taught_by_some_chapter():
         "Autoencoder", "VAE", "GAN", "Sampling", "KLWarmUp", "cluster_accuracy", "make_vectors",
         "dense_encoder", "dense_decoder", "gaussian_encoder", "dense_generator",
         "dense_discriminator", "IWAE", "binarise", "conv_encoder", "conv_decoder",
-        "frechet_distance", "label_efficiency",
+        "frechet_distance", "label_efficiency", "fit_distributed",
     } <= taught
 
 
@@ -69,11 +71,12 @@ def imports_of(module):
 
 
 def test_the_arrows_run_one_way():
-    for module in (autoencoder, vae, gan, networks, data, measures, figures, report):
+    for module in (adam, autoencoder, vae, gan, networks, data, measures, figures, report):
         assert imports_of(module) == set(), module
     assert imports_of(callbacks) == {"figures", "report"}
     assert imports_of(iwae) == {"vae"}
     assert imports_of(explorer) == {"report"}
+    assert imports_of(distributed) == {"data", "networks", "report", "vae"}
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)

@@ -45,6 +45,7 @@ QUICK = {
         "num_samples=20", "num_more_samples=50", "num_more_images=10",
     ],
     14: ["epochs=1", "held_out=(1,9)", "num_images=200"],
+    15: ["epochs=2", "num_steps=3"],
 }
 
 

@@ -1,0 +1,204 @@
+"""`fit_distributed`: in this process, on two replicas, and on two worker processes over gRPC."""
+
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_contract import KINDS, build, pair
+
+from keras_vae import KLWarmUp, fit_distributed
+from keras_vae.distributed import cluster_resolver, local_workers
+
+ROOT = pathlib.Path(__file__).parent.parent
+EPOCHS, STEPS = 3, 140  # 1400 digits in batches of 200, twenty times an epoch
+
+
+def pipeline(kind, x, window=64):
+    """Return batches of 16 of what the kind's fit takes, shuffled within a window."""
+    one = tf.data.Dataset.from_tensor_slices(pair(kind, x)).shuffle(window, seed=0).batch(16)
+    return one if kind == "autoencoder" else one.map(lambda x: x)
+
+
+def state(model):
+    """Return every number that training changes: weights, optimizers, noise, beta."""
+    optimizers = [model.optimizer, getattr(model, "d_optimizer", model.optimizer)]
+    parts = [variable for optimizer in optimizers for variable in optimizer.variables]
+    noise = getattr(model, "sampling", model)
+    if hasattr(noise, "seed_generator"):
+        parts.append(noise.seed_generator.state)
+    return [*model.get_weights(), *(np.array(part) for part in parts)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_one_device_it_gives_what_fit_gives(kind, x, capsys):
+    here, there = build(kind), build(kind)
+    expected = there.fit(pipeline(kind, x, 1), epochs=3, verbose=0)
+    history = fit_distributed(here, pipeline(kind, x, 1), 3, tf.distribute.get_strategy())
+    assert isinstance(history, keras.callbacks.History) and history.epoch == [0, 1, 2]
+    assert set(history.history) == set(expected.history)
+    for name, values in expected.history.items():
+        np.testing.assert_allclose(history.history[name], values, rtol=1e-6)
+    for a, b in zip(state(here), state(there)):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    assert "Epoch 3/3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_resumes_to_the_bit(kind, x, tmp_path):
+    """The learning rate and beta follow the epoch, so that a wrong epoch would show as well."""
+
+    def callbacks():
+        warm_up = [KLWarmUp(1.0, 4)] * (kind == "vae")
+        return [*warm_up, keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 / (1 + epoch))]
+
+    strategy = tf.distribute.get_strategy()
+    whole, half, rest = build(kind), build(kind), build(kind)
+    fit_distributed(whole, pipeline(kind, x), 5, strategy, callbacks(), verbose=0)
+    fit_distributed(half, pipeline(kind, x), 2, strategy, callbacks(), tmp_path, verbose=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch_000002.weights.h5"]
+    (tmp_path / ".writing_1_epoch_000003.weights.h5").write_text("what a killed run leaves")
+    history = fit_distributed(
+        rest, pipeline(kind, x), 5, strategy, callbacks(), tmp_path, verbose=0
+    )
+    assert history.epoch == [2, 3, 4]
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch_000005.weights.h5"]
+    for a, b in zip(state(rest), state(whole)):
+        np.testing.assert_array_equal(a, b)
+    done = fit_distributed(rest, pipeline(kind, x), 5, strategy, (), tmp_path, verbose=0)
+    assert done.epoch == []
+
+
+def test_a_callback_may_stop_the_training(x):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    history = fit_distributed(
+        build("vae"), pipeline("vae", x), 9, tf.distribute.get_strategy(), [Stop()], verbose=0
+    )
+    assert history.epoch == [0, 1]
+
+
+def test_wrong_use_is_refused(x, tmp_path):
+    strategy = tf.distribute.get_strategy()
+    with pytest.raises(ValueError, match="compiled within strategy.scope"):
+        fit_distributed(build("vae", compiled=False), pipeline("vae", x), 1, strategy)
+    with pytest.raises(ValueError, match="compiled within strategy.scope"):
+        other = tf.distribute.OneDeviceStrategy("CPU:0")
+        fit_distributed(build("vae"), pipeline("vae", x), 1, other)
+    with pytest.raises(TypeError, match="infinite"):
+        fit_distributed(build("vae"), pipeline("vae", x).repeat(), 1, strategy)
+    (tmp_path / "file").write_text("where the folder should be")
+    with pytest.raises(OSError, match="cannot write the folder"):
+        fit_distributed(build("vae"), pipeline("vae", x), 1, strategy, (), tmp_path / "file")
+
+
+def test_the_cluster_is_read_from_tf_config_and_from_slurm(monkeypatch):
+    for key in [key for key in os.environ if key.startswith("SLURM_")]:
+        monkeypatch.delenv(key)
+    slurm = {"PROCID": "2", "STEP_NUM_TASKS": "3", "STEP_NODELIST": "node[07-08]",
+             "STEP_TASKS_PER_NODE": "2,1"}
+    for key, value in slurm.items():
+        monkeypatch.setenv(f"SLURM_{key}", value)
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    resolver = cluster_resolver()
+    workers = ["node07:8888", "node07:8889", "node08:8888"]
+    assert resolver.cluster_spec().as_dict() == {"worker": workers}
+    assert (resolver.task_type, resolver.task_id) == ("worker", 2)
+    task = {"type": "worker", "index": 1}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": workers[:2]}, "task": task}))
+    resolver = cluster_resolver()
+    assert resolver.cluster_spec().as_dict() == {"worker": workers[:2]}
+    assert (resolver.task_type, resolver.task_id) == ("worker", 1)
+
+
+TWO_REPLICAS = """
+import json, sys
+import keras
+import tensorflow as tf
+from keras_vae import load_digits
+from keras_vae.distributed import train_demo
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+folder, epochs = sys.argv[1], int(sys.argv[2])
+(x_train, _), _ = load_digits()
+losses = {}
+strategies = {n: tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(n)]) for n in (1, 2)}
+for noise_seed, floatx in ((None, "float64"), (0, "float32")):
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(floatx)
+    for num, strategy in strategies.items():
+        name = f"{num} replicas, noise {noise_seed}"
+        history = train_demo(
+            strategy, f"{folder}/{name}", x_train, 20, 0, noise_seed, epochs, verbose=0
+        )
+        losses[name] = history.history["loss"]
+print(json.dumps(losses))
+"""
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_workers_train_like_replicas_and_like_one_and_go_on_after_a_kill(tmp_path, monkeypatch):
+    """One test, because it starts five processes: two workers, killed, two again, two replicas."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    folder = tmp_path / "workers"
+    arguments = (f"--epochs={EPOCHS}", "--data=digits")
+    first = folder / "epoch_000001.weights.h5"
+    with local_workers(2, folder, *arguments) as killed:
+        until = time.monotonic() + 150
+        while not first.exists() and time.monotonic() < until:
+            assert [worker.poll() for worker in killed] == [None, None], logs(folder)
+            time.sleep(0.02)
+        time.sleep(0.1)  # into the second epoch
+        killed[0].kill()  # the chief, which writes the checkpoints
+    assert first.exists(), logs(folder)
+    assert not any(is_running(worker.pid) for worker in killed)
+    assert not list(folder.glob(f"epoch_*{EPOCHS}.weights.h5"))
+
+    with local_workers(2, folder, *arguments) as workers:
+        assert [worker.wait(150) for worker in workers] == [0, 0], logs(folder)
+    assert not any(is_running(worker.pid) for worker in workers)
+    assert [path.name for path in folder.glob("*.h5")] == [f"epoch_{EPOCHS:06d}.weights.h5"]
+    chief, other = ((folder / f"worker_{i}.log").read_text(encoding="utf-8") for i in (0, 1))
+    assert f"Epoch {EPOCHS}/{EPOCHS}" in chief and f"{STEPS}/{STEPS}" in chief
+    assert "Epoch 1/" not in chief  # it went on
+    assert "Epoch" not in other
+    with open(folder / "history.csv", encoding="utf-8") as file:
+        by_epoch = {int(row["epoch"]): float(row["loss"]) for row in csv.DictReader(file)}
+    assert sorted(by_epoch) == list(range(EPOCHS))
+
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_REPLICAS, tmp_path, str(EPOCHS)],
+        check=True, capture_output=True, text=True, timeout=150,
+    )
+    losses = json.loads(done.stdout.splitlines()[-1])
+    # Two replicas draw the noise that two workers draw, and were never interrupted.
+    workers = [by_epoch[epoch] for epoch in range(EPOCHS)]
+    np.testing.assert_allclose(workers, losses["2 replicas, noise 0"], rtol=1e-5)
+    # One replica draws other noise. Without noise nothing but the order of sums differs, which
+    # double precision shows: a training may amplify the rounding of single precision.
+    one, two = losses["1 replicas, noise None"], losses["2 replicas, noise None"]
+    np.testing.assert_allclose(one, two, rtol=1e-11)
+    assert np.diff(workers).max() < 0 and workers[-1] > 1.05 * two[-1]
+
+
+def logs(folder):
+    """Return the end of what the workers printed."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.log"))]
+    return "\n".join(text[-2000:] for text in texts)
