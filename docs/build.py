@@ -40,6 +40,7 @@ SHORTER = {
     12: ["epochs=3"],
     13: ["epochs=6", "num_images=500"],
     14: ["held_out=(1, 4, 8)"],
+    15: ["epochs=2"],
 }
 
 # The picture on the front page that stands for a chapter.
@@ -47,7 +48,7 @@ PICTURES = {
     1: "reconstructions", 2: "reconstructions", 3: "real_digits", 4: "generated",
     5: "latent_scatter", 6: "label_efficiency", 7: "latent_clusters", 8: "generated",
     9: "generated", 10: "choices", 11: "denoised", 12: "curves_and_samples", 13: "bound",
-    14: "roc",
+    14: "roc", 15: "scaling",
 }
 
 

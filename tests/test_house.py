@@ -11,8 +11,8 @@ import quality
 
 import keras_vae
 from keras_vae import (
-    adam, autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures, networks,
-    report, vae,
+    adam, autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures,
+    networks, report, vae,
 )
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -23,8 +23,8 @@ def test_all_public_names_are_there_and_documented():
     for name in keras_vae.__all__:
         assert inspect.getdoc(getattr(keras_vae, name)), name
     modules = (
-        adam, autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures, networks,
-        report, vae,
+        adam, autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures,
+        networks, report, vae,
     )
     for module in modules:
         assert module.__doc__

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 5. A deeper VAE, β, and the latent plane
 #
-# *Reproduces A0 §3 and §4. Corrects errata A0-1, A0-2, A0-3, A0-4, A0-5, A0-6, A0-7, A0-8, A0-9, A0-10, A0-11 and A0-12. 1.9 minutes on two cores.*
+# *Reproduces A0 §3 and §4. Corrects errata A0-1, A0-2, A0-3, A0-4, A0-5, A0-6, A0-7, A0-8, A0-9, A0-10, A0-11 and A0-12. 2.2 minutes on two cores.*
 #
 # Chapter 4's encoder had one hidden layer. Article A0 has two before the latent layer: 784–128–64–32, and back. Does
 # depth help? Then the weight β of the KL divergence: what does it trade for what? Finally we shrink the latent
