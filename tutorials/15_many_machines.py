@@ -479,13 +479,7 @@ run.finish(data, [(name, value, expected.get(name, {})) for name, value in rows]
 #
 #    Each worker cuts its part out of what it takes for the global batch. If the orders differ, the parts overlap: some images are seen twice in an epoch, others never. Nothing stops, and no number looks wrong.
 #    </details>
-# 3. Two replicas draw different noise for their halves of a batch. What would go wrong if they drew the same?
-#    <details><summary>Answer</summary>
-#
-#    Image 1 and image 126 would always share their noise. Their errors no longer average out: the gradient of 250 images is then as noisy as if fewer draws had been made. The loss is still right
-#    on average, so it is hard to notice. A Keras seed generator alone does that; the package's `Sampling` adds the replica's number to the seed.
-#    </details>
-# 4. You have 8 machines with 1 Gbit/s. Name two ways to make the all-reduce cheaper.
+# 3. You have 8 machines with 1 Gbit/s. Name two ways to make the all-reduce cheaper.
 #    <details><summary>Answer</summary>
 #
 #    Fewer bytes: gradients sent as bfloat16 are half of them. Fewer times: add up the gradients of k batches on each machine before they are sent (**gradient accumulation**, 梯度累积),
@@ -498,7 +492,6 @@ run.finish(data, [(name, value, expected.get(name, {})) for name, value in rows]
 #    print(f"bfloat16:               {efficiency(8, seconds, num_bytes / 2, 1):.2f}")
 #    print(f"every fourth step only: {efficiency(8, 4 * seconds, num_bytes, 1):.2f}")
 #    ```
-#
 #    On our machine, where a step computed for 12 milliseconds: 0.27, 0.42 and 0.59. Neither is needed where efficiency is near 1
 #    already: draw your own curve first.
 #    </details>
