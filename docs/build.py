@@ -337,6 +337,7 @@ def main(arguments):
     for name in ("MPLBACKEND", "PYTEST_CURRENT_TEST"):
         os.environ.pop(name, None)  # a notebook shows its figures by a backend of its own
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # two notebooks at a time, a core each
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     pages = collect()

@@ -280,7 +280,7 @@ for (who, noise), values in losses.items():
 def position(folder):
     """Return epoch and step that the chief has come to, read off its progress bar."""
     _, _, last = (folder / "worker_0.log").read_text(encoding="utf-8").rpartition("Epoch ")
-    found = re.findall(rf"\b(\d+)/{steps}\b", last)
+    found = re.findall(rf"(\d+)/{steps}\b", last)
     return (int(last.split("/")[0]), int(found[-1])) if found else (0, 0)
 
 
