@@ -11,7 +11,7 @@ import quality
 
 import keras_vae
 from keras_vae import (
-    adam, autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures,
+    autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures,
     networks, report, vae,
 )
 
@@ -23,7 +23,7 @@ def test_all_public_names_are_there_and_documented():
     for name in keras_vae.__all__:
         assert inspect.getdoc(getattr(keras_vae, name)), name
     modules = (
-        adam, autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures,
+        autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures,
         networks, report, vae,
     )
     for module in modules:
@@ -71,7 +71,7 @@ def imports_of(module):
 
 
 def test_the_arrows_run_one_way():
-    for module in (adam, autoencoder, vae, gan, networks, data, measures, figures, report):
+    for module in (autoencoder, vae, gan, networks, data, measures, figures, report):
         assert imports_of(module) == set(), module
     assert imports_of(callbacks) == {"figures", "report"}
     assert imports_of(iwae) == {"vae"}
