@@ -7,8 +7,9 @@ is not counted. Run: python benchmarks/speed.py [--epochs 10]
 
 import argparse
 import os
-import statistics
 import time
+
+from chapters import spread
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -86,7 +87,7 @@ def main(epochs, data):
     seconds = {name: times[1:] for name, times in seconds.items()}  # the first one traces
     print(f"\nseconds an epoch on {data}, {epochs} interleaved epochs: median (least to greatest)")
     for name, times in seconds.items():
-        print(f"{name:34} {spread(times)}")
+        print(f"{name:34} {spread(times, 2)}")
     chapters, likewise, plain, plain_likewise = seconds.values()
     print("ratios, epoch by epoch")
     for text, a, b in (
@@ -94,12 +95,7 @@ def main(epochs, data):
         ("the step alone, fed by arrays", plain, plain_likewise),
         ("as in the chapters / as circulated", chapters, plain_likewise),
     ):
-        print(f"{text:34} {spread([i / j for i, j in zip(a, b)])}")
-
-
-def spread(values):
-    """Return the median and the range as text."""
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+        print(f"{text:34} {spread([i / j for i, j in zip(a, b)], 2)}")
 
 
 if __name__ == "__main__":

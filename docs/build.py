@@ -73,10 +73,7 @@ def put(path, text):
 
 def notebook(path, settings=()):
     """Return a page of tutorials/ as a notebook without outputs, with these settings."""
-    if settings:
-        source, _ = runner.with_overrides(path, settings)
-    else:
-        source = path.read_text(encoding="utf-8")
+    source, _ = runner.with_overrides(path, settings)
     found = jupytext.reads(source, fmt="py:percent")
     for i, cell in enumerate(found.cells):
         cell["id"] = f"cell-{i}"  # the same at every build
@@ -128,10 +125,10 @@ def terms():
     return set(re.findall(r"^(\S.*)$", glossary, re.MULTILINE))
 
 
-def chapter_page(path, shorter=True):
-    """Return (page, download) of a chapter: its notebook for the site, and as it is."""
+def chapter_page(path):
+    """Return a page of tutorials/ as the notebook that the site runs and shows."""
     number = next((n for n, p in runner.chapters().items() if p == path), None)
-    settings = SHORTER.get(number, []) if shorter else []
+    settings = SHORTER.get(number, [])
     page = notebook(path, settings)
     minutes = re.search(r"[\d.]+ minutes? on two cores", path.read_text(encoding="utf-8"))[0]
     ways = [
@@ -234,8 +231,7 @@ def gallery():
     """Return the front page's cards, one a chapter, with a picture of its last run."""
     cards = []
     for number, path in runner.chapters().items():
-        title = re.search(r"^# # \d+\. (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)[1]
-        lines = [f":::{{grid-item-card}} {number}. {title}",
+        lines = [f":::{{grid-item-card}} {number}. {runner.title_of(path)}",
                  f":link: chapters/{path.stem}", ":link-type: doc"]
         drawn = SOURCE / "chapters" / "outputs" / path.stem / f"{PICTURES.get(number)}.png"
         if drawn.exists():
@@ -335,8 +331,7 @@ def execute(pages, cache_path):
 
 def main(arguments):
     """Build; return Sphinx's exit status."""
-    for name in ("MPLBACKEND", "PYTEST_CURRENT_TEST"):
-        os.environ.pop(name, None)  # a notebook shows its figures by a backend of its own
+    os.environ.pop("MPLBACKEND", None)  # a notebook shows its figures by a backend of its own
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # two notebooks at a time, a core each
     os.environ["PYTHONPATH"] = os.pathsep.join(

@@ -120,13 +120,11 @@ class Run:
             value = float(value)
             low, high = ranges.get(data, (None, None))
             inside = None if low is None or changed else bool(low <= value <= high)
-            mark = {True: "ok", False: "OUTSIDE", None: ""}[inside]
-            expected = "" if low is None else f"{short(low)} … {short(high)}"
-            lines.append((measure, short(value), expected, mark))
             results.append(
                 {"measure": measure, "value": value if math.isfinite(value) else str(value),
                  "low": low, "high": high, "inside": inside}
             )
+            lines.append(cells(results[-1]))
         seconds = time.perf_counter() - self.start
         report = {
             "chapter": self.name,
@@ -164,6 +162,13 @@ class Run:
 def short(number):
     """Return a number with four significant digits, as text."""
     return f"{number:.4g}" if abs(number) < 10000 else f"{number:,.0f}"
+
+
+def cells(row):
+    """Return a row of results.json as texts: measure, value, expected range, "ok" or "OUTSIDE"."""
+    value = row["value"] if isinstance(row["value"], str) else short(row["value"])
+    expected = "" if row["low"] is None else f"{short(row['low'])} … {short(row['high'])}"
+    return row["measure"], value, expected, {True: "ok", False: "OUTSIDE", None: ""}[row["inside"]]
 
 
 def description(figure, name):
@@ -294,11 +299,10 @@ def html_table(rows, verdict):
     """Return the rows of a results.json as a table that can be folded; long ones are folded."""
     lines = []
     for row in rows:
-        value = row["value"] if isinstance(row["value"], str) else short(row["value"])
-        expected = "" if row["low"] is None else f"{short(row['low'])} … {short(row['high'])}"
-        mark = {True: "ok", False: '<span class="bad">OUTSIDE</span>', None: ""}[row["inside"]]
-        cells = (html.escape(row["measure"]), value, expected, mark)
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        *texts, mark = (html.escape(cell) for cell in cells(row))
+        if mark == "OUTSIDE":
+            mark = f'<span class="bad">{mark}</span>'
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in (*texts, mark)) + "</tr>")
     unfolded = " open" if len(rows) <= 20 else ""
     return (
         f"<details{unfolded}><summary>{len(rows)} values; in the expected range: {verdict}"

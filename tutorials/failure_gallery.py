@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from keras_vae import GAN, VAE, KLWarmUp, Run, active_units, batches, dense_decoder
 from keras_vae import dense_discriminator, dense_encoder, dense_generator, gaussian_encoder
-from keras_vae import image_grid, load_digits
+from keras_vae import image_grid, kl_per_latent, load_digits
 
 # %% tags=["parameters"]
 seed = 0  # of the first weights, the noise and the order of the batches
@@ -39,13 +39,6 @@ def train_vae(beta, callbacks=()):
     return vae
 
 
-def kl_per_latent(vae):
-    """Return the KL of each latent variable, a mean over the test images, in nats."""
-    z_mean, z_log_var = vae.encode(x_test)
-    kl = -0.5 * (1 + z_log_var - z_mean**2 - np.exp(z_log_var))
-    return np.mean(kl, axis=0).clip(0)  # rounding may leave −1e-8
-
-
 def side_by_side(name, pictures):
     """Draw grids of images beside each other and save them."""
     figure, axes = plt.subplots(1, len(pictures), figsize=(3.2 * len(pictures), 3.5), layout="constrained")
@@ -64,8 +57,8 @@ def side_by_side(name, pictures):
 
 # %%
 good, collapsed = train_vae(1.0), train_vae(60.0)
-print("KL per latent variable, nats, β = 60:", kl_per_latent(collapsed).round(3))
-print("KL per latent variable, nats, β = 1: ", kl_per_latent(good).round(2))
+print("KL per latent variable, nats, β = 60:", kl_per_latent(collapsed, x_test).round(3))
+print("KL per latent variable, nats, β = 1: ", kl_per_latent(good, x_test).round(2))
 units = {"good": active_units(good, x_test), "collapsed": active_units(collapsed, x_test)}
 print("active units of 10:", units)
 side_by_side(
@@ -102,9 +95,9 @@ rows += [
 # %%
 pixel_mean, latent_mean = train_vae(784.0), train_vae(0.1)
 rate = {
-    "mean over pixels": kl_per_latent(pixel_mean).sum(),
-    "mean over latents": kl_per_latent(latent_mean).sum(),
-    "sums": kl_per_latent(good).sum(),
+    "mean over pixels": kl_per_latent(pixel_mean, x_test).sum(),
+    "mean over latents": kl_per_latent(latent_mean, x_test).sum(),
+    "sums": kl_per_latent(good, x_test).sum(),
 }
 for name, value in rate.items():
     print(f"{name:18} KL {value:6.2f} nats")
