@@ -19,6 +19,7 @@ if keras.backend.backend() != "tensorflow":
         "set the environment variable KERAS_BACKEND=tensorflow before the first import"
     )
 
+from keras_vae.adam import FusedAdam  # noqa: E402
 from keras_vae.autoencoder import Autoencoder  # noqa: E402
 from keras_vae.callbacks import Backup, KLWarmUp, SampleGrid  # noqa: E402
 from keras_vae.data import (  # noqa: E402
@@ -69,6 +70,7 @@ from keras_vae.vae import VAE, Sampling  # noqa: E402
 __all__ = [
     "Autoencoder",
     "Backup",
+    "FusedAdam",
     "GAN",
     "IWAE",
     "KLWarmUp",

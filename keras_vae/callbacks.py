@@ -9,6 +9,7 @@ import zlib
 import keras
 import numpy as np
 import PIL.Image
+import tensorflow as tf
 
 from keras_vae.figures import image_grid
 from keras_vae.report import make_folder, write_aside
@@ -121,11 +122,9 @@ class Backup(keras.callbacks.Callback):
     """Keep in one file what `fit` needs to go on after an interruption, epoch by epoch.
 
     The same `fit`, called again in a new process, goes on after the last whole epoch, to the
-    weights and the History of a run that was never interrupted: to the bit where the operations are
-    deterministic and an epoch's order of the data does not depend on the epochs before it. (That of
-    `batches` does: a resumed run begins with its first order.) A `fit` that had come to its end
-    trains no more. Put it last in the list of callbacks. What others remember, such as
-    the patience of `EarlyStopping`, begins anew.
+    weights and the History of a run that was never interrupted: to the bit, where the operations
+    are deterministic. A `fit` that had come to its end trains no more. Put it last in the list of
+    callbacks. What others remember, such as the patience of `EarlyStopping`, begins anew.
 
     The file holds the variables of the model, of its seed generators and of its optimizers, the
     History and the number of the epoch. It is written aside and renamed, so it is always whole;
@@ -134,17 +133,24 @@ class Backup(keras.callbacks.Callback):
 
     Args:
         path: Of the file; its folder is made if it is not there.
+        dataset: The `tf.data` pipeline that `fit` is given, if its order differs from epoch to
+            epoch, as that of `batches` does. A run that goes on reads the earlier epochs through,
+            and so meets the next one in its own order.
 
     Raises:
+        TypeError: The dataset is no `tf.data` pipeline.
         ValueError: At the start of a run, if the file is damaged or is another run's.
         OSError: The folder cannot be written.
     """
 
     ended = set()  # paths whose run ended in this process: called again, it begins anew
 
-    def __init__(self, path):
+    def __init__(self, path, dataset=None):
         super().__init__()
+        if not isinstance(dataset, (tf.data.Dataset, type(None))):
+            raise TypeError(f"dataset must be a tf.data.Dataset, got {type(dataset).__name__}")
         self.path = pathlib.Path(path).absolute()
+        self.dataset = dataset
 
     def on_train_begin(self, logs=None):
         make_folder(self.path.parent)
@@ -217,3 +223,7 @@ class Backup(keras.callbacks.Callback):
         # As Keras's own callback does. A run that was stopped early has no epochs left.
         self.model._initial_epoch = max(done, epochs) if notes["stopped"] else done
         print(f"Going on after epoch {done} of {epochs}; {delete}.")
+        for _ in range(done if self.dataset is not None else 0):
+            for _ in self.dataset:
+                pass
+            iter(self.dataset)  # fit, too, makes one at the end of an epoch that it never reads

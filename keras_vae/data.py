@@ -11,8 +11,7 @@ import zlib
 
 import numpy as np
 import scipy.ndimage
-import sklearn.datasets
-import sklearn.model_selection
+import sklearn
 import tensorflow as tf
 
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -221,8 +220,9 @@ def batches(arrays, batch_size, seed=0, passes=1):
     """Return a `tf.data` pipeline of shuffled batches, in a new order each epoch.
 
     The order is a function of the seed, of `keras.utils.set_random_seed`'s, and of how many epochs
-    this pipeline has given: a resumed run begins with the first order again, so give it another
-    seed. (After `keras.utils.set_random_seed`, `fit` on arrays repeats one order in every epoch.)
+    this pipeline has given. A new process begins with the first order again: `Backup` goes on with
+    the right one; where a saved model is trained further, give another seed. (After
+    `keras.utils.set_random_seed`, `fit` on arrays repeats one order in every epoch.)
 
     Args:
         arrays: An array, or a tuple of arrays of one length, such as (x, x).
@@ -247,7 +247,11 @@ def batches(arrays, batch_size, seed=0, passes=1):
     def gather(index):
         return tf.nest.map_structure(lambda tensor: tf.gather(tensor, index), tensors)
 
-    return rows.map(gather, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    # TensorFlow's tuner looks at a pipeline after 10, 20, 40 … ms, and the end of an epoch may wait
+    # for its next look: up to twice the time. There is nothing to tune here.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return rows.map(gather).prefetch(2).with_options(options)
 
 
 def binarise(dataset, seed=0):
@@ -269,7 +273,7 @@ def binarise(dataset, seed=0):
         uniform = tf.random.stateless_uniform(tf.shape(images), key)
         return tf.cast(uniform < images, "float32")
 
-    return tf.data.Dataset.zip(dataset, keys).map(draw).prefetch(tf.data.AUTOTUNE)
+    return tf.data.Dataset.zip(dataset, keys).map(draw).prefetch(2)
 
 
 def check_images(dataset, part=0):

@@ -8,10 +8,7 @@ import keras
 import numpy as np
 import scipy.linalg
 import scipy.optimize
-import sklearn.exceptions
-import sklearn.linear_model
-import sklearn.metrics
-import sklearn.neighbors
+import sklearn
 import tensorflow as tf
 
 

@@ -2,14 +2,17 @@
 
 import base64
 import contextlib
+import hashlib
 import html
 import importlib.metadata
+import inspect
 import io
 import json
 import math
 import os
 import pathlib
 import platform
+import shutil
 import sys
 import time
 
@@ -71,6 +74,13 @@ class Run:
             so that a folder without one is that of a run that did not finish.
         root: Folder of all runs, from the working folder.
 
+    Attributes:
+        folder: Of the run.
+        backups: Folder for its `Backup` files, another one for each choice of parameters, so that a
+            chapter that was interrupted goes on only if it is started again with the same. (The
+            parameters are the numbers, texts and tuples that the calling module has named so far.)
+            `finish` removes it.
+
     Raises:
         OSError: The folder cannot be made or written.
     """
@@ -78,6 +88,11 @@ class Run:
     def __init__(self, name, root="outputs"):
         self.name = name
         self.folder = pathlib.Path(root) / name
+        named = inspect.currentframe().f_back.f_globals.items()
+        kinds = (bool, int, float, str, tuple)
+        named = [(k, v) for k, v in named if isinstance(v, kinds) and not k.startswith("_")]
+        digest = hashlib.sha256(repr(sorted(named)).encode()).hexdigest()[:12]
+        self.backups = self.folder / "backups" / digest
         self.start = time.perf_counter()
         self.saved = []
         make_folder(self.folder)
@@ -143,6 +158,9 @@ class Run:
         write_aside(
             self.folder / "results.json", lambda aside: aside.write_text(text, encoding="utf-8")
         )
+        shutil.rmtree(self.backups, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.backups.parent.rmdir()  # unless it holds those of an interrupted run
         widths = [max(len(line[i]) for line in lines) for i in range(4)]
         table = "\n".join(
             f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:<{widths[2]}}  {d}".rstrip()

@@ -214,6 +214,12 @@ def test_batches_pass_over_everything_in_a_new_repeatable_order():
         np.testing.assert_array_equal(pair[0] + 100, pair[1])
 
 
+def test_no_epoch_waits_for_the_tuner():
+    dataset = batches(np.zeros((8, 3), "float32"), 2)
+    for pipeline in (dataset, binarise(dataset)):
+        assert pipeline.options().autotune.enabled is False
+
+
 def test_batches_refuses_nonsense():
     x = np.zeros((4, 2), "float32")
     for arguments in ((x[:0], 2), ((x, x[:3]), 2), (x, 0)):

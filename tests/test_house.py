@@ -8,10 +8,11 @@ import re
 import chapters as table
 import pytest
 import quality
+import speed
 
 import keras_vae
 from keras_vae import (
-    autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures,
+    adam, autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures,
     networks, report, vae,
 )
 
@@ -23,7 +24,7 @@ def test_all_public_names_are_there_and_documented():
     for name in keras_vae.__all__:
         assert inspect.getdoc(getattr(keras_vae, name)), name
     modules = (
-        autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures,
+        adam, autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures,
         networks, report, vae,
     )
     for module in modules:
@@ -71,7 +72,7 @@ def imports_of(module):
 
 
 def test_the_arrows_run_one_way():
-    for module in (autoencoder, vae, gan, networks, data, measures, figures, report):
+    for module in (adam, autoencoder, vae, gan, networks, data, measures, figures, report):
         assert imports_of(module) == set(), module
     assert imports_of(callbacks) == {"figures", "report"}
     assert imports_of(iwae) == {"vae"}
@@ -118,6 +119,14 @@ def test_the_readme_shows_the_published_figures_beside_ours():
     for name, (_, settings) in quality.RUNS.items():
         runs = [run for run in report["runs"] if run["run"] == name]
         assert runs and all(run["settings"] == settings for run in runs), name
+
+
+def test_the_readme_shows_the_speeds_that_were_saved():
+    report = speed.load()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert speed.table(report) in text and f"Measured on {report['date']}" in text
+    for name, rows in report["seconds"].items():
+        assert list(rows) == list(speed.ROWS) and {len(times) for times in rows.values()} == {6}
 
 
 def expected_ranges(path):

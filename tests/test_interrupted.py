@@ -49,9 +49,16 @@ def pipeline(arrays, batch_size):
     return tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size)
 
 
-def data_of(kind):
+def data_of(kind, make=pipeline):
     x = np.random.default_rng(0).uniform(size=(64, 12)).astype("float32")
-    return pipeline((x, x) if kind == "autoencoder" else x, 16)  # 4 steps an epoch
+    return make((x, x) if kind == "autoencoder" else x, 16)  # 4 steps an epoch
+
+
+def shuffled(kind):
+    """Return batches in another order in each epoch: a GAN's in several passes, a VAE's drawn."""
+    passes = 3 if kind == "gan" else 1
+    dataset = data_of(kind, lambda x, size: keras_vae.batches(x, size, passes=passes))
+    return keras_vae.binarise(dataset) if kind == "vae" else dataset
 
 
 def watchers(kind):
@@ -106,8 +113,9 @@ def train(kind, folder, steps=0, write=0):
     if write:
         kill_in_the_write(write)
     model = make(kind)
-    callbacks = [*watchers(kind), Kill(steps), Backup(folder / "backup")]
-    history = model.fit(data_of(kind), epochs=EPOCHS, callbacks=callbacks, verbose=0)
+    dataset = shuffled(kind)
+    callbacks = [*watchers(kind), Kill(steps), Backup(folder / "backup", dataset)]
+    history = model.fit(dataset, epochs=EPOCHS, callbacks=callbacks, verbose=0, shuffle=False)
     np.savez(folder / "final.npz", *state(model))
     (folder / "history.json").write_text(json.dumps([history.epoch, history.history]))
 
@@ -205,6 +213,17 @@ def test_an_iwae_resumes_too(tmp_path):
         assert_equal(state(resumed), state(whole))
 
 
+def test_the_order_of_the_data_goes_on_only_if_the_backup_knows_the_pipeline(tmp_path):
+    whole, _ = trained("gan", [], data=shuffled("gan"))
+    for known in (True, False):
+        path, data = tmp_path / f"backup_{known}", shuffled("gan")
+        trained("gan", [Backup(path), Stop(3)], data=data)
+        data = shuffled("gan")  # as a new process makes it
+        resumed, _ = trained("gan", [Backup(path, data if known else None)], data=data)
+        same = all(np.array_equal(a, b) for a, b in zip(state(resumed), state(whole)))
+        assert same is known
+
+
 def test_a_backup_changes_nothing_of_a_run(tmp_path):
     for kind in KINDS:
         plain, expected = trained(kind, [])
@@ -274,6 +293,8 @@ def test_a_backup_that_does_not_fit_is_refused_with_its_path(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="cannot write the folder"):
         trained("vae", [Backup(tmp_path / "file" / "backup")])
+    with pytest.raises(TypeError, match="must be a tf.data.Dataset, got ndarray"):
+        Backup(path, x)
 
 
 def test_the_film_of_an_interrupted_run_is_whole(tmp_path):

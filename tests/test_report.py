@@ -49,6 +49,27 @@ def test_a_run_leaves_pictures_models_and_a_table(tmp_path, capsys):
     assert (tmp_path / "99_test" / "picture.png").stat().st_size > 1000
 
 
+def test_backups_lie_apart_for_each_choice_of_parameters(tmp_path):
+    def begin(**parameters):
+        chapter = {"Run": Run, "root": tmp_path, **parameters}
+        exec("run = Run('99_test', root=root)", chapter)
+        run = chapter["run"]
+        run.backups.mkdir(parents=True, exist_ok=True)
+        (run.backups / "vae").touch()
+        return run
+
+    run = begin(epochs=2, beta=1.0, dims=(3, 4))
+    assert begin(epochs=2, beta=1.0, dims=(3, 4)).backups == run.backups
+    others = [dict(epochs=3, beta=1.0, dims=(3, 4)), dict(epochs=2, beta=1.0, dims=(3, 5)), {}]
+    folders = {begin(**other).backups for other in others}
+    assert len(folders) == 3 and run.backups not in folders
+    run.finish("mnist", ROWS)
+    assert not run.backups.exists() and all((folder / "vae").exists() for folder in folders)
+    for other in others:
+        begin(**other).finish("mnist", ROWS)
+    assert not (tmp_path / "99_test" / "backups").exists()
+
+
 def test_ranges_are_those_of_the_data_set_and_of_the_defaults(tmp_path, monkeypatch, capsys):
     run = Run("99_test", root=tmp_path)
     assert run.finish("digits", ROWS).splitlines()[1].endswith("OUTSIDE")

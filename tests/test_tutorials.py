@@ -266,22 +266,66 @@ def test_an_interrupt_that_falls_into_a_destructor_is_not_lost():
     assert done.returncode == 130 and done.stderr == ""
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL] if os.name == "posix" else [None])
-def test_an_interrupted_chapter_leaves_nothing_half_written(how, tmp_path):
-    """Chapter 8 draws its film while it trains. Thirty epochs are left when the signal comes.
+def begin(arguments, folder):
+    """Start the runner; return the process, whose output can be read line by line.
 
     A shell lets what it starts with & ignore SIGINT, and children inherit that: it is undone here.
     """
-    command = [sys.executable, "-u", str(TUTORIALS), "8", "data=digits", "epochs=39"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, encoding="utf-8",
+    return subprocess.Popen(
+        [sys.executable, "-u", str(TUTORIALS), *arguments], cwd=folder, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
+
+
+def read_until(process, words):
+    """Read what a process prints up to a line with these words; return all of it."""
+    lines = []
     for line in process.stdout:
-        if "Epoch 5/" in line:
-            break
+        lines.append(line)
+        if words in line:
+            return "".join(lines)
+    raise AssertionError(f"no {words!r} in " + "".join(lines)[-2000:])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills with a signal")
+def test_a_chapter_killed_twice_ends_where_one_that_was_never_killed_does(tmp_path):
+    """Chapter 2 trains two models: it is killed in the first, then in the second."""
+    arguments = ["2", "data=digits", "epochs=4"]
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    assert start(arguments, tmp_path / "whole", timeout=300).returncode == 0
+    for loss, epoch in (("binary_crossentropy", "3/4"), ("mse", "2/4")):
+        process = begin(arguments, tmp_path / "killed")
+        read_until(process, f"loss: {loss}")
+        seen = read_until(process, f"Epoch {epoch}")
+        process.kill()
+        process.communicate()
+        assert "Epoch 1/4" in seen
+    folder = tmp_path / "killed" / "outputs" / "02_autoencoder_class"
+    (backups,) = (folder / "backups").iterdir()
+    done = start(["2", "data=digits", "epochs=1"], tmp_path / "killed", timeout=300)
+    assert done.returncode == 0 and "Going on" not in done.stdout  # another run, other parameters
+    assert sorted(path.name for path in backups.iterdir()) == ["binary_crossentropy", "mse"]
+    done = start(arguments, tmp_path / "killed", timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Going on after epoch 4 of 4" in done.stdout  # the first model
+    assert "Going on after epoch 1 of 4" in done.stdout and "Epoch 1/4" not in done.stdout
+    assert not (folder / "backups").exists()
+    rows = [
+        json.loads((path / "results.json").read_text(encoding="utf-8"))["rows"]
+        for path in (folder, tmp_path / "whole" / "outputs" / folder.name)
+    ]
+    for resumed, whole in zip(*rows, strict=True):
+        assert resumed["value"] == pytest.approx(whole["value"], rel=1e-5), whole["measure"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL] if os.name == "posix" else [None])
+def test_an_interrupted_chapter_leaves_nothing_half_written(how, tmp_path):
+    """Chapter 8 draws its film while it trains. Thirty epochs are left when the signal comes."""
+    process = begin(["8", "data=digits", "epochs=39"], tmp_path)
+    read_until(process, "Epoch 5/")
     try:
         for patience in (20, 40):  # it is sent again, should the first one have been lost
             process.send_signal(how)

@@ -18,8 +18,8 @@ import keras
 import numpy as np
 import sklearn.decomposition
 
-from keras_vae import Run, batches, image_grid, load_images, reconstruction_error, reconstructions
-from keras_vae import training_curves
+from keras_vae import Backup, Run, batches, image_grid, load_images, reconstruction_error
+from keras_vae import reconstructions, training_curves
 from keras_vae.networks import check_sizes, hidden_layers, output_dtype
 
 # %% [markdown]
@@ -201,13 +201,18 @@ autoencoder.summary()
 # Adam and the binary cross-entropy are the article's. It also measures on the test images after
 # every epoch. That is fine to look at, as long as nothing is chosen by it. The batches come in a new
 # order each epoch; on the small digits an epoch passes twenty times over the data.
+#
+# Interrupt the chapter whenever you like. `Backup` keeps the state of the training in a file, epoch by epoch: run the
+# chapter again, with the same parameters, and it goes on after the last whole epoch.
 
 # %%
 autoencoder.compile(optimizer="adam", loss="binary_crossentropy", steps_per_execution=20)
 passes = {"mnist": 1, "digits": 20}[data]
+dataset = batches((x_train, x_train), batch_size, seed, passes)
 history = autoencoder.fit(
-    batches((x_train, x_train), batch_size, seed, passes),
+    dataset,
     epochs=epochs,
+    callbacks=[Backup(run.backups / "autoencoder", dataset)],
     validation_data=(x_test, x_test),
     validation_batch_size=1000,
     shuffle=False,  # the pipeline has shuffled already

@@ -18,7 +18,7 @@ import numpy as np
 import sklearn.decomposition
 import tensorflow as tf
 
-from keras_vae import Run, batches, dense_decoder, dense_encoder, load_images
+from keras_vae import Backup, Run, batches, dense_decoder, dense_encoder, load_images
 from keras_vae import reconstruction_error, reconstructions, training_curves
 from keras_vae.autoencoder import check_input
 
@@ -206,9 +206,11 @@ for loss in ("binary_crossentropy", "mse"):
     )
     autoencoder.compile(optimizer="adam", loss=loss, steps_per_execution=20)
     print(f"loss: {loss}")
+    dataset = batches((x_train, x_train), batch_size, seed, passes)
     histories[loss] = autoencoder.fit(
-        batches((x_train, x_train), batch_size, seed, passes),
+        dataset,
         epochs=epochs,
+        callbacks=[Backup(run.backups / loss, dataset)],
         validation_data=(x_test, x_test),
         validation_batch_size=1000,
     )

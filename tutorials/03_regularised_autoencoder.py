@@ -14,8 +14,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import sklearn.decomposition
 
-from keras_vae import Autoencoder, Run, batches, dense_decoder, dense_encoder, load_images
-from keras_vae import reconstruction_error, reconstructions, training_curves
+from keras_vae import Autoencoder, Backup, Run, batches, dense_decoder, dense_encoder
+from keras_vae import load_images, reconstruction_error, reconstructions, training_curves
 
 # %% [markdown]
 # ## Parameters
@@ -210,9 +210,11 @@ models = {
 histories = {}
 for name, model in models.items():
     x, x_fresh = (noise_train, noise_test) if "noise" in name else (x_train, x_test)
+    dataset = batches((x, x), batch_size, seed)
     histories[name] = model.fit(
-        batches((x, x), batch_size, seed),
+        dataset,
         epochs=epochs,
+        callbacks=[Backup(run.backups / name, dataset)],
         validation_data=(x_fresh, x_fresh),
         validation_batch_size=len(x_fresh),
         verbose=0,  # a hundred short epochs: one line for all
@@ -262,7 +264,8 @@ image_model = Autoencoder(
     dense_encoder(784, (256,), code_dim), dense_decoder(code_dim, (256,), 784)
 )
 image_model.compile(optimizer="adam", loss="mse", steps_per_execution=20)
-image_model.fit(batches((images_train, images_train), 256, seed, passes), epochs=image_epochs)
+dataset = batches((images_train, images_train), 256, seed, passes)
+image_model.fit(dataset, epochs=image_epochs, callbacks=[Backup(run.backups / "images", dataset)])
 image_mse = reconstruction_error(image_model, images_test)["mse"]
 image_pca = sklearn.decomposition.PCA(code_dim, random_state=seed).fit(images_train)
 image_copies = image_pca.inverse_transform(image_pca.transform(images_test))
@@ -344,7 +347,8 @@ wide = Autoencoder(
     dense_encoder(100, (400,), 100), dense_decoder(100, (400,), 100, output_activation=None)
 )
 wide.compile(optimizer="adam", loss="mse", steps_per_execution=8)
-wide.fit(batches((noise_train, noise_train), batch_size, seed), epochs=epochs, verbose=0)
+dataset = batches((noise_train, noise_train), batch_size, seed)
+wide.fit(dataset, epochs=epochs, callbacks=[Backup(run.backups / "wide", dataset)], verbose=0)
 wide_error = reconstruction_error(wide, noise_train)["mse"]
 print(f"noise through a code of 100: {wide_error:.3f} of a variance of 1 is left on the training rows")
 

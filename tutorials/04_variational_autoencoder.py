@@ -22,8 +22,8 @@ import scipy.special
 import scipy.stats
 import tensorflow as tf
 
-from keras_vae import Run, active_units, batches, dense_decoder, image_grid, interpolations
-from keras_vae import load_images, reconstructions, training_curves
+from keras_vae import Backup, Run, active_units, batches, dense_decoder, image_grid
+from keras_vae import interpolations, load_images, reconstructions, training_curves
 from keras_vae.networks import check_sizes, hidden_layers, output_dtype
 from keras_vae.vae import check_input
 
@@ -416,9 +416,11 @@ vae = VAE(
     seed=seed,
 )
 vae.compile(optimizer="adam", steps_per_execution=20)
+dataset = batches(x_train, batch_size, seed, passes)
 history = vae.fit(
-    batches(x_train, batch_size, seed, passes),
+    dataset,
     epochs=epochs,
+    callbacks=[Backup(run.backups / "vae", dataset)],
     validation_data=(x_test, None),
     validation_batch_size=1000,
 )

@@ -14,9 +14,9 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from keras_vae import VAE, Autoencoder, Run, SampleGrid, batches, dense_decoder, dense_encoder
-from keras_vae import gaussian_encoder, image_grid, latent_explorer, latent_plane, latent_scatter
-from keras_vae import load_images, training_curves
+from keras_vae import VAE, Autoencoder, Backup, Run, SampleGrid, batches, dense_decoder
+from keras_vae import dense_encoder, gaussian_encoder, image_grid, latent_explorer
+from keras_vae import latent_plane, latent_scatter, load_images, training_curves
 
 # %% [markdown]
 # ## Parameters
@@ -128,18 +128,20 @@ for name, vae in (("deep", deep), ("shallow", shallow)):
 
 # %%
 settings = {"validation_data": (x_test, None), "validation_batch_size": 1000, "verbose": 2}
+dataset = batches(x_train, batch_size, seed, passes)
 deep_history = deep.fit(
-    batches(x_train, batch_size, seed, passes),
+    dataset,
     epochs=epochs,
-    callbacks=[KLWarmUp(1.0, warm_up_epochs)],
+    callbacks=[KLWarmUp(1.0, warm_up_epochs), Backup(run.backups / "deep", dataset)],
     **settings,
 )
 
 # %%
+dataset = batches(x_train, batch_size, seed, passes)
 shallow_history = shallow.fit(
-    batches(x_train, batch_size, seed, passes),
+    dataset,
     epochs=epochs,
-    callbacks=[KLWarmUp(1.0, warm_up_epochs)],
+    callbacks=[KLWarmUp(1.0, warm_up_epochs), Backup(run.backups / "shallow", dataset)],
     **settings,
 )
 
@@ -151,10 +153,12 @@ shallow_history = shallow.fit(
 plane = build(hidden_dims, 2, decoder_hidden_dims)
 side = np.linspace(-1.6, 1.6, 10)
 z_film = np.stack(np.meshgrid(side, side[::-1]), axis=-1).reshape(-1, 2)
+film = SampleGrid(plane.decoder, z_film, run.folder / "film", every=3)
+dataset = batches(x_train, batch_size, seed, passes)
 plane_history = plane.fit(
-    batches(x_train, batch_size, seed, passes),
+    dataset,
     epochs=plane_epochs,
-    callbacks=[SampleGrid(plane.decoder, z_film, run.folder / "film", every=3)],
+    callbacks=[film, Backup(run.backups / "plane", dataset)],
     **settings,
 )
 
@@ -238,7 +242,8 @@ autoencoder = Autoencoder(
 )
 autoencoder.compile(optimizer="adam", loss="binary_crossentropy", steps_per_execution=20)
 pairs = batches((x_train, x_train), batch_size, seed, passes)
-autoencoder.fit(pairs, epochs=max(1, plane_epochs // 2), verbose=2)
+backup = Backup(run.backups / "plane_autoencoder", pairs)
+autoencoder.fit(pairs, epochs=max(1, plane_epochs // 2), callbacks=[backup], verbose=2)
 run.save_model(autoencoder, "plane_autoencoder")
 
 some = x_train[:20000]

@@ -22,7 +22,7 @@ import sklearn.exceptions
 import sklearn.linear_model
 import tensorflow as tf
 
-from keras_vae import VAE, Run, active_units, batches, dense_decoder, dense_encoder
+from keras_vae import VAE, Backup, Run, active_units, batches, dense_decoder, dense_encoder
 from keras_vae import gaussian_encoder, kl_per_latent, load_images, reconstructions
 from keras_vae.measures import balanced_draw
 
@@ -106,11 +106,13 @@ few = VAE(
 
 # %%
 article.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=20)
-article.fit(batches(x_train, batch_size, seed, passes), epochs=epochs, verbose=2)
+dataset = batches(x_train, batch_size, seed, passes)
+article.fit(dataset, epochs=epochs, callbacks=[Backup(run.backups / "article", dataset)], verbose=2)
 
 # %%
 few.compile(keras.optimizers.Adam(few_learning_rate), steps_per_execution=20)
-few.fit(batches(x_train, batch_size, seed, passes), epochs=few_epochs, verbose=2)
+dataset = batches(x_train, batch_size, seed, passes)
+few.fit(dataset, epochs=few_epochs, callbacks=[Backup(run.backups / "few", dataset)], verbose=2)
 run.save_model(article, "article_vae")
 run.save_model(few, "few_vae")
 

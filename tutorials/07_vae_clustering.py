@@ -23,8 +23,9 @@ import sklearn.decomposition
 import sklearn.metrics
 import sklearn.mixture
 
-from keras_vae import VAE, Autoencoder, Run, batches, cluster_scores, dense_decoder, dense_encoder
-from keras_vae import gaussian_encoder, image_grid, latent_scatter, load_images, make_vectors
+from keras_vae import VAE, Autoencoder, Backup, Run, batches, cluster_scores, dense_decoder
+from keras_vae import dense_encoder, gaussian_encoder, image_grid, latent_scatter, load_images
+from keras_vae import make_vectors
 
 # %% [markdown]
 # ## Parameters
@@ -152,9 +153,11 @@ image_vae = VAE(
 
 # %%
 vector_vae.compile(optimizer="adam", steps_per_execution=8)
+dataset = batches(v_train, vector_batch_size, seed)
 vector_history = vector_vae.fit(
-    batches(v_train, vector_batch_size, seed),
+    dataset,
     epochs=vector_epochs,
+    callbacks=[Backup(run.backups / "vectors", dataset)],
     validation_data=(v_test, None),
     validation_batch_size=len(v_test),
     verbose=0,  # a hundred short epochs: one line for all
@@ -163,7 +166,8 @@ print(f"vectors: {vector_epochs} epochs, −ELBO {vector_history.history['val_lo
 
 # %%
 image_vae.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=20)
-image_vae.fit(batches(x_train, batch_size, seed, passes), epochs=epochs, verbose=2)
+dataset = batches(x_train, batch_size, seed, passes)
+image_vae.fit(dataset, epochs=epochs, callbacks=[Backup(run.backups / "images", dataset)], verbose=2)
 run.save_model(vector_vae, "vector_vae")
 run.save_model(image_vae, "image_vae")
 
@@ -188,9 +192,9 @@ if autoencoder_epochs:
         dense_encoder(784, hidden_dims, latent_dim), dense_decoder(latent_dim, hidden_dims[::-1], 784)
     )
     autoencoder.compile(keras.optimizers.Adam(0.001), "mse", steps_per_execution=20)
-    autoencoder.fit(
-        batches((x_train, x_train), batch_size, seed, passes), epochs=autoencoder_epochs, verbose=2
-    )
+    dataset = batches((x_train, x_train), batch_size, seed, passes)
+    backup = Backup(run.backups / "autoencoder", dataset)
+    autoencoder.fit(dataset, epochs=autoencoder_epochs, callbacks=[backup], verbose=2)
     codes = autoencoder.encode(x_train), autoencoder.encode(x_test)
     found["images: k-means on an autoencoder's codes"] = (y_test, k_means(*codes, 10))
     found["images: mixture on an autoencoder's codes"] = (y_test, mixture(*codes, 10))

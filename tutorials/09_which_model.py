@@ -15,9 +15,10 @@ import numpy as np
 import scipy.linalg
 import sklearn.mixture
 
-from keras_vae import GAN, VAE, Autoencoder, Run, batches, dense_decoder, dense_discriminator
-from keras_vae import dense_encoder, dense_generator, gaussian_encoder, image_grid, load_images
-from keras_vae import reconstruction_error, reconstructions, sample_quality
+from keras_vae import GAN, VAE, Autoencoder, Backup, Run, batches, dense_decoder
+from keras_vae import dense_discriminator, dense_encoder, dense_generator, gaussian_encoder
+from keras_vae import image_grid, load_images, reconstruction_error, reconstructions
+from keras_vae import sample_quality
 
 # %% [markdown]
 # ## Parameters
@@ -138,38 +139,33 @@ for name, number in parameters.items():
 # Seconds an epoch are the median from the second epoch on: the first also builds the program.
 
 # %%
-seconds = {}  # {model: seconds of each epoch}
-
-
 class Clock(keras.callbacks.Callback):
-    """Note the seconds of each epoch under the model's name."""
-
-    def __init__(self, name):
-        super().__init__()
-        self.name = name
-        seconds[name] = []
+    """Put the seconds of each epoch into the History."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        seconds[self.name].append(time.perf_counter() - self.start)
+        logs["seconds"] = time.perf_counter() - self.start
 
 
+seconds = {}  # {model: seconds of each epoch}
 autoencoder.compile(
     keras.optimizers.Adam(learning_rate), "binary_crossentropy", steps_per_execution=20
 )
-autoencoder.fit(
-    batches((x_train, x_train), batch_size, seed, passes), epochs=autoencoder_epochs,
-    callbacks=[Clock("autoencoder")], verbose=2,
+dataset = batches((x_train, x_train), batch_size, seed, passes)
+history = autoencoder.fit(
+    dataset, epochs=autoencoder_epochs, verbose=2,
+    callbacks=[Clock(), Backup(run.backups / "autoencoder", dataset)],
 )
+seconds["autoencoder"] = history.history["seconds"]
 
 # %%
 vae.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=20)
-vae.fit(
-    batches(x_train, batch_size, seed, passes), epochs=vae_epochs, callbacks=[Clock("VAE")],
-    verbose=2,
-)
+dataset = batches(x_train, batch_size, seed, passes)
+callbacks = [Clock(), Backup(run.backups / "vae", dataset)]
+history = vae.fit(dataset, epochs=vae_epochs, callbacks=callbacks, verbose=2)
+seconds["VAE"] = history.history["seconds"]
 
 # %%
 gan.compile(
@@ -177,10 +173,10 @@ gan.compile(
     d_optimizer=keras.optimizers.Adam(gan_learning_rate, beta_1=0.5),
     steps_per_execution=20,
 )
-gan.fit(
-    batches(x_train, batch_size, seed, passes), epochs=gan_epochs, callbacks=[Clock("GAN")],
-    verbose=2,
-)
+dataset = batches(x_train, batch_size, seed, passes)
+callbacks = [Clock(), Backup(run.backups / "gan", dataset)]
+history = gan.fit(dataset, epochs=gan_epochs, callbacks=callbacks, verbose=2)
+seconds["GAN"] = history.history["seconds"]
 run.save_model(autoencoder, "autoencoder")
 run.save_model(vae, "vae")
 run.save_model(gan, "gan")

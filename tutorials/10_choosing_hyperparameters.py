@@ -19,7 +19,7 @@ import sklearn.decomposition
 import sklearn.model_selection
 import tensorflow as tf
 
-from keras_vae import VAE, KLWarmUp, Run, batches, dense_decoder, elbo
+from keras_vae import VAE, Backup, KLWarmUp, Run, batches, dense_decoder, elbo
 from keras_vae import gaussian_encoder, kl_per_latent, load_images, reconstructions
 
 # %% [markdown]
@@ -100,10 +100,11 @@ def make_vae(latent_dim, beta):
     )
 
 
-def train(vae, dataset, epochs, callbacks=()):
-    """Train the VAE in place; return it."""
+def train(name, vae, dataset, epochs, callbacks=()):
+    """Train the VAE in place, with a backup of that name; return it."""
     vae.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=16)
-    vae.fit(dataset, epochs=epochs, callbacks=list(callbacks), verbose=0)
+    callbacks = [*callbacks, Backup(run.backups / name, dataset)]
+    vae.fit(dataset, epochs=epochs, callbacks=callbacks, verbose=0)
     return vae
 
 # %% [markdown]
@@ -139,9 +140,9 @@ scores = {}  # {(latent_dim, beta): [(own loss, −ELBO, distortion) of each fol
 print("latent  β     own loss         −ELBO          distortion   (mean ± standard deviation over the folds)")
 for setting in settings:
     scores[setting] = []
-    for rows, held_out in splitter.split(x_search):
+    for fold, (rows, held_out) in enumerate(splitter.split(x_search)):
         dataset = batches(x_search[rows], search_batch_size, seed, search_passes)
-        vae = train(make_vae(*setting), dataset, search_epochs)
+        vae = train(f"{setting} {fold}", make_vae(*setting), dataset, search_epochs)
         loss, distortion, rate = vae.evaluate(x_search[held_out], batch_size=1000, verbose=0)
         scores[setting].append((loss, distortion + rate, distortion))
     mean, spread = np.mean(scores[setting], axis=0), np.std(scores[setting], axis=0)
@@ -165,9 +166,11 @@ print(f"at β = 1 the best of {latent_dims} latent variables is {best_width}")
 
 # %%
 everything = batches(x_train, final_batch_size, seed, passes)
-finals = {beta: train(make_vae(widest, beta), everything, final_epochs) for beta in betas}
+finals = {
+    beta: train(f"final {beta}", make_vae(widest, beta), everything, final_epochs) for beta in betas
+}
 chosen = finals.get(best_beta) if best_width == widest else None
-chosen = chosen or train(make_vae(best_width, best_beta), everything, final_epochs)
+chosen = chosen or train("chosen", make_vae(best_width, best_beta), everything, final_epochs)
 run.save_model(chosen, "chosen")
 
 keras.utils.set_random_seed(seed)
@@ -177,10 +180,12 @@ free_bits = FreeBitsVAE(
 )
 warm_up = KLWarmUp(strongest, max(1, final_epochs - 1))
 remedies = {
-    "β = 1": finals.get(1.0) or train(make_vae(widest, 1.0), everything, final_epochs),
+    "β = 1": finals.get(1.0) or train("one", make_vae(widest, 1.0), everything, final_epochs),
     f"β = {strongest:g}": finals[strongest],
-    f"β = {strongest:g}, warm-up": train(make_vae(widest, strongest), everything, final_epochs, [warm_up]),
-    f"β = {strongest:g}, free bits": train(free_bits, everything, final_epochs),
+    f"β = {strongest:g}, warm-up": train(
+        "warm-up", make_vae(widest, strongest), everything, final_epochs, [warm_up]
+    ),
+    f"β = {strongest:g}, free bits": train("free bits", free_bits, everything, final_epochs),
 }
 
 # %% [markdown]

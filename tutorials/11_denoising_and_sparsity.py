@@ -15,7 +15,7 @@ import sklearn.decomposition
 import sklearn.linear_model
 import tensorflow as tf
 
-from keras_vae import VAE, Autoencoder, Run, batches, dense_decoder, dense_encoder
+from keras_vae import VAE, Autoencoder, Backup, Run, batches, dense_decoder, dense_encoder
 from keras_vae import gaussian_encoder, load_images, reconstructions
 
 # %% [markdown]
@@ -117,19 +117,22 @@ def noisy_pairs(images, key):
 
 keys = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
 pairs = tf.data.Dataset.zip(batches(x_train, batch_size, seed, passes), keys)
-pairs = pairs.map(noisy_pairs).prefetch(tf.data.AUTOTUNE)
+pairs = pairs.map(noisy_pairs).prefetch(2)
 falling = keras.optimizers.schedules.CosineDecay(learning_rate, denoiser_epochs * len(pairs), alpha=0.05)
 denoiser.compile(keras.optimizers.Adam(falling), "mse", steps_per_execution=20)
-denoiser.fit(pairs, epochs=denoiser_epochs, verbose=2)
+backup = Backup(run.backups / "denoiser", pairs)
+denoiser.fit(pairs, epochs=denoiser_epochs, callbacks=[backup], verbose=2)
 run.save_model(denoiser, "denoiser")
 
 # %%
 for name, model in (("plain", plain), ("ReLU", relu), ("L1", sparse)):
     model.compile(keras.optimizers.Adam(learning_rate), "binary_crossentropy", steps_per_execution=20)
-    model.fit(batches((x_train, x_train), batch_size, seed, passes), epochs=epochs, verbose=0)
+    dataset = batches((x_train, x_train), batch_size, seed, passes)
+    model.fit(dataset, epochs=epochs, callbacks=[Backup(run.backups / name, dataset)], verbose=0)
     print(f"autoencoder, {name}: {epochs} epochs")
 vae.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=20)
-vae.fit(batches(x_train, batch_size, seed, passes), epochs=epochs, verbose=2)
+dataset = batches(x_train, batch_size, seed, passes)
+vae.fit(dataset, epochs=epochs, callbacks=[Backup(run.backups / "vae", dataset)], verbose=2)
 
 # %% [markdown]
 # PCA denoises too: it keeps some components and drops the rest, and with them most of the noise. How many to keep depends on the noise. For each

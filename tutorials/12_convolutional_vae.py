@@ -16,8 +16,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 
-from keras_vae import VAE, Run, active_units, batches, dense_decoder, elbo, gaussian_encoder
-from keras_vae import image_grid, load_images, reconstruction_error, reconstructions
+from keras_vae import VAE, Backup, Run, active_units, batches, dense_decoder, elbo
+from keras_vae import gaussian_encoder, image_grid, load_images, reconstruction_error
+from keras_vae import reconstructions
 from keras_vae.networks import check_image, output_dtype
 
 # %% [markdown]
@@ -167,16 +168,27 @@ for name in vaes:
 # ## Training
 
 # %%
+class Clock(keras.callbacks.Callback):
+    """Put the seconds of each epoch into the History."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["seconds"] = time.perf_counter() - self.start
+
+
 seconds, curves = {}, {}
 for name, vae in vaes.items():
     print(name)
     vae.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=20)
-    start = time.perf_counter()
+    dataset = batches(x_train, batch_size, seed, passes)
     history = vae.fit(
-        batches(x_train, batch_size, seed, passes), epochs=epochs, verbose=2,
+        dataset, epochs=epochs, verbose=2,
+        callbacks=[Clock(), Backup(run.backups / name, dataset)],
         validation_data=(x_test, None), validation_batch_size=1000,
     )
-    seconds[name] = time.perf_counter() - start
+    seconds[name] = sum(history.history["seconds"])
     curves[name] = history.history["val_loss"]
 run.save_model(vaes["dense"], "dense")
 run.save_model(vaes["convolutional"], "convolutional")

@@ -19,8 +19,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
-from keras_vae import VAE, Run, active_units, batches, dense_decoder, elbo, gaussian_encoder
-from keras_vae import image_grid, load_images, log_likelihood, rate_distortion
+from keras_vae import VAE, Backup, Run, active_units, batches, dense_decoder, elbo
+from keras_vae import gaussian_encoder, image_grid, load_images, log_likelihood
+from keras_vae import rate_distortion
 
 # %% [markdown]
 # ## Parameters
@@ -68,7 +69,7 @@ def binarise(dataset, seed=0):
         uniform = tf.random.stateless_uniform(tf.shape(images), key)
         return tf.cast(uniform < images, "float32")
 
-    return tf.data.Dataset.zip(dataset, keys).map(draw).prefetch(tf.data.AUTOTUNE)
+    return tf.data.Dataset.zip(dataset, keys).map(draw).prefetch(2)
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -177,13 +178,13 @@ print(f"{vae.count_params():,} parameters")
 # nothing is chosen by it.
 
 # %%
-bounds = {}  # {epoch: bound on 200 images}
+quarters = [n for n in range(1, epochs + 1) if n == 1 or n % max(1, epochs // 4) == 0]
 
 
 def measure(epoch, logs):
-    """Note the bound at each quarter of the training."""
-    if (epoch + 1) % max(1, epochs // 4) == 0 or epoch == 0:
-        bounds[epoch + 1] = -float(log_likelihood(vae, x_some[:200], 50).mean())
+    """Put the bound on 200 images into the History, at each quarter of the training."""
+    if epoch + 1 in quarters:
+        logs["bound"] = -float(log_likelihood(vae, x_some[:200], 50).mean())
 
 
 dataset = binarise(batches(x_train, batch_size, seed, passes), seed)
@@ -193,8 +194,12 @@ history = vae.fit(
     dataset,
     epochs=epochs,
     verbose=2,
-    callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=measure)],
+    callbacks=[
+        keras.callbacks.LambdaCallback(on_epoch_end=measure),
+        Backup(run.backups / "vae", dataset),
+    ],
 )
+bounds = dict(zip(quarters, history.history["bound"]))
 run.save_model(vae, "vae")
 print("bound on 200 images by epoch:", {epoch: round(value, 1) for epoch, value in bounds.items()})
 

@@ -14,8 +14,8 @@ import numpy as np
 import sklearn.metrics
 import sklearn.neighbors
 
-from keras_vae import VAE, Run, batches, dense_decoder, elbo, gaussian_encoder, load_images
-from keras_vae import log_likelihood, reconstructions
+from keras_vae import VAE, Backup, Run, batches, dense_decoder, elbo, gaussian_encoder
+from keras_vae import load_images, log_likelihood, reconstructions
 
 # %% [markdown]
 # ## Parameters
@@ -121,7 +121,9 @@ for digit in held_out:
     vae = make_vae()
     kept = x_train[y_train != digit]
     vae.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=20)
-    vae.fit(batches(kept, batch_size, seed, passes), epochs=epochs, verbose=0)
+    dataset = batches(kept, batch_size, seed, passes)
+    backup = Backup(run.backups / f"without {digit}", dataset)
+    vae.fit(dataset, epochs=epochs, callbacks=[backup], verbose=0)
     copies = vae.reconstruct(x_test)
     bound = log_likelihood(vae, x_test, num_samples)
     by_contour = (-bound - least) / contour

@@ -199,7 +199,7 @@ def main(arguments):
             run(known[first.lstrip("0")], settings)
             return 0
     except KeyboardInterrupt:
-        print("\nInterrupted. What was finished is whole; run the chapter again for the rest.")
+        print("\nInterrupted. Run the chapter again with the same parameters, and it goes on.")
         return 130
     raise SystemExit(f"no chapter {first!r}; there are {', '.join(known)} and all")
 
