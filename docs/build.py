@@ -141,6 +141,7 @@ def chapter_page(path):
     else:
         how = f"`python tutorials {path.stem}`"
     told = f"Run it yourself: {how}, {minutes}, after [two lines of installing](../start.md)."
+    told += " A0 to A4 are [the five articles](../articles.md)."
     if settings:
         told += f" This page was made with `{' '.join(settings)}`, to be built in less time."
     title, _, rest = page.cells[0].source.partition("\n")

@@ -111,11 +111,9 @@ class Run:
         return figure
 
     def save_model(self, model, name):
-        """Save a Keras model, with its optimizer's state, as `name`.keras; return the path."""
+        """Save a Keras model, with its optimizer's state, as `name`.keras."""
         self.saved.append(f"{name}.keras")
-        path = self.folder / f"{name}.keras"
-        write_aside(path, model.save)
-        return path
+        write_aside(self.folder / f"{name}.keras", model.save)
 
     def finish(self, data, rows):
         """Print the closing table and where everything lies; save both as results.json.
@@ -124,9 +122,6 @@ class Run:
             data: Name of the data set in use.
             rows: (measure, value, {data set: (low, high)}) each: the range expected at the
                 chapter's defaults. An empty dictionary expects nothing.
-
-        Returns:
-            The table as text.
         """
         changed = {key: new for key, new in overrides.items() if key not in ("data", "seed")}
         results = []
@@ -174,7 +169,6 @@ class Run:
         folders = [f"{path.name}/" for path in sorted(self.folder.iterdir()) if path.is_dir()]
         print(f"Pictures and models: {self.folder.absolute()}")
         print(f"  {', '.join(self.saved + folders)}")
-        return table
 
 
 def short(number):

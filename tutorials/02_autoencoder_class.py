@@ -238,8 +238,8 @@ print(f"{'PCA':20}  {pca_mse:.5f}")
 # code is unpickled: Keras's safe mode stays on.
 
 # %%
-path = run.save_model(autoencoders["binary_crossentropy"], "autoencoder")
-loaded = keras.saving.load_model(path)
+run.save_model(autoencoders["binary_crossentropy"], "autoencoder")
+loaded = keras.saving.load_model(run.folder / "autoencoder.keras")
 difference = np.abs(
     loaded.predict(x_test[:1000], verbose=0)
     - autoencoders["binary_crossentropy"].predict(x_test[:1000], verbose=0)

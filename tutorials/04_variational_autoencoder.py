@@ -58,9 +58,10 @@ passes = {"mnist": 1, "digits": 20}[data]  # on the small digits an epoch is twe
 # $$-\log p(x) \;\le\; \underbrace{E_{q(z|x)}\big[-\log p(x | z)\big]}_{\text{reconstruction loss}}
 # \;+\; \underbrace{D_{KL}\big(q(z | x)\,\|\,p(z)\big)}_{\text{KL loss}} \;=\; -\text{ELBO}$$
 #
-# because the two sides differ by $D_{KL}(q(z | x) \,\|\, p(z | x))$. The right side is the negative **evidence lower
+# because the two sides differ by $D_{KL}(q(z | x) \,\|\, p(z | x))$. Here $p(z | x)$ is the **posterior** (后验分布): which z the
+# image really came from, as the decoder and the prior have it. Nobody can compute it; q stands in for it. The right side is the negative **evidence lower
 # bound** (证据下界, ELBO). Making it small raises a lower bound of the log-probability that the model gives to the image. Both terms are sums, over the pixels and over the latent
-# variables, in nats an image. (A2 §3.4 prints the bound with $+\lVert x - \hat x\rVert^2$: raising that
+# variables, in nats (奈特) an image. (A2 §3.4 prints the bound with $+\lVert x - \hat x\rVert^2$: raising that
 # makes the copies worse, erratum A2-5. A4 §3.2.1 leaves the KL out, erratum A4-2.)
 #
 # **The KL term.** Between $N(\mu, \sigma^2)$ and $N(0, 1)$ it has a closed form, for each latent variable:
@@ -101,7 +102,7 @@ print("here: sigma from the output", np.exp(0.5 * layer_output))
 # $\varepsilon$ from $N(0, 1)$ first, and compute $z = \mu + \sigma \varepsilon$. Now $z$ is an ordinary formula in
 # $\mu$ and $\sigma$, and gradients pass through it. `GradientTape` records what is computed, so that TensorFlow can
 # differentiate it. Take the mean of $z^2$, which is $\mu^2 + \sigma^2$: its derivatives are $2 \mu = 2$ with respect to $\mu$
-# and $\sigma^2 = 0.37$ with respect to $\log \sigma^2$.
+# and $\sigma^2 = 0.37$ with respect to $\log \sigma^2$. From a thousand draws they come out nearly so.
 
 # %%
 mu_variable, log_var_variable = tf.Variable(mu), tf.Variable(log_var)
@@ -500,7 +501,7 @@ run.save_model(vae, "vae")
 
 # %% [markdown]
 # Three of them at work. First the listing mended but for its loss: no KL (A1-11). It is the same model with β = 0. Its copies
-# are fine. Its draws from the prior fall between the clouds:
+# are fine. Its draws from the prior fall between the clouds. (A third of the epochs is enough to see it.)
 
 # %%
 keras.utils.set_random_seed(seed)

@@ -167,7 +167,8 @@ plane_history = plane.fit(
 # for a few epochs at a high price of the rate:
 
 # %%
-high = keras.saving.load_model(run.save_model(deep, "deep_vae"))
+run.save_model(deep, "deep_vae")
+high = keras.saving.load_model(run.folder / "deep_vae.keras")
 high.beta = high_beta
 high.fit(batches(x_train, batch_size, seed + 1, passes), epochs=max(1, epochs // 8), verbose=2)
 run.save_model(high, "deep_vae_high_beta")

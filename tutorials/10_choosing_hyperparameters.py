@@ -103,8 +103,7 @@ def make_vae(latent_dim, beta):
 def train(name, vae, dataset, epochs, callbacks=()):
     """Train the VAE in place, with a backup of that name; return it."""
     vae.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=16)
-    callbacks = [*callbacks, Backup(run.backups / name, dataset)]
-    vae.fit(dataset, epochs=epochs, callbacks=callbacks, verbose=0)
+    vae.fit(dataset, epochs=epochs, callbacks=[*callbacks, Backup(run.backups / name, dataset)], verbose=0)
     return vae
 
 # %% [markdown]
@@ -166,9 +165,7 @@ print(f"at β = 1 the best of {latent_dims} latent variables is {best_width}")
 
 # %%
 everything = batches(x_train, final_batch_size, seed, passes)
-finals = {
-    beta: train(f"final {beta}", make_vae(widest, beta), everything, final_epochs) for beta in betas
-}
+finals = {beta: train(f"final {beta}", make_vae(widest, beta), everything, final_epochs) for beta in betas}
 chosen = finals.get(best_beta) if best_width == widest else None
 chosen = chosen or train("chosen", make_vae(best_width, best_beta), everything, final_epochs)
 run.save_model(chosen, "chosen")
@@ -182,9 +179,7 @@ warm_up = KLWarmUp(strongest, max(1, final_epochs - 1))
 remedies = {
     "β = 1": finals.get(1.0) or train("one", make_vae(widest, 1.0), everything, final_epochs),
     f"β = {strongest:g}": finals[strongest],
-    f"β = {strongest:g}, warm-up": train(
-        "warm-up", make_vae(widest, strongest), everything, final_epochs, [warm_up]
-    ),
+    f"β = {strongest:g}, warm-up": train("warm-up", make_vae(widest, strongest), everything, final_epochs, [warm_up]),
     f"β = {strongest:g}, free bits": train("free bits", free_bits, everything, final_epochs),
 }
 
