@@ -1,7 +1,7 @@
 """Seconds an epoch of `fit`, beside other ways to train the same networks, as ratios.
 
     pip install -e ".[benchmark]"
-    python benchmarks/speed.py run               all rows: ten minutes on two quiet cores
+    python benchmarks/speed.py run               all rows: a quarter of an hour on two cores
     python benchmarks/speed.py run --epochs 9
     python benchmarks/speed.py table             the README's table, from what was saved
 
@@ -59,9 +59,8 @@ def keras_epoch(row, kind, batch, x):
     from keras_vae import dense_generator, gaussian_encoder
 
     keras.utils.set_random_seed(0)
-    settings = {"steps_per_execution": 20 if kind == "VAE" else 50}
-    if row in ("a, plain", "b"):
-        settings = {}
+    on_arrays = row in ("a, plain", "b")
+    settings = {} if on_arrays else {"steps_per_execution": 20 if kind == "VAE" else 50}
     if row in GPU_ROWS:
         keras.config.set_dtype_policy(row.split(", ")[1])
         settings["jit_compile"] = row.endswith("XLA")
@@ -76,7 +75,7 @@ def keras_epoch(row, kind, batch, x):
         model = (GAN if ours else circulated.GAN)(*networks, noise_dim=100)
         adams = [Adam(2e-4, beta_1=0.5) for _ in range(2)]
         model.compile(*adams, **settings)
-    if row in ("a, plain", "b"):
+    if on_arrays:
         return lambda: model.fit(x, batch_size=batch, verbose=0)
     pipeline = batches(x, batch)
     return lambda: model.fit(pipeline, shuffle=False, verbose=0)
@@ -320,14 +319,15 @@ def table(report):
     """Return the README's tables as Markdown: medians (least to greatest)."""
     from chapters import spread
 
-    rows = [row for row in {**ROWS, **GPU_ROWS} if row in report["seconds"]["VAE, batch 256"]]
+    texts = {**ROWS, **GPU_ROWS}
+    rows = list(report["seconds"]["VAE, batch 256"])
     lines = [
         f"| seconds an epoch of `fit` with `FusedAdam`, over those of | {' | '.join(RUNS)} |",
         "|---|" + "---|" * len(RUNS),
     ]
     for row in rows[1:]:
         cells = [spread(ratios(report, name, row), 2) for name in RUNS]
-        lines.append(f"| {({**ROWS, **GPU_ROWS})[row]} | {' | '.join(cells)} |")
+        lines.append(f"| {texts[row]} | {' | '.join(cells)} |")
     cells = [spread(report["seconds"][name]["a"][1:], 2) for name in RUNS]
     lines.append(f"| *seconds of `fit` itself* | {' | '.join(cells)} |")
     streams = report["streams"]

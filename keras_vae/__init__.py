@@ -21,7 +21,7 @@ if keras.backend.backend() != "tensorflow":
 
 from keras_vae.adam import FusedAdam  # noqa: E402
 from keras_vae.autoencoder import Autoencoder  # noqa: E402
-from keras_vae.callbacks import Backup, KLWarmUp, SampleGrid  # noqa: E402
+from keras_vae.callbacks import Backup, Clock, KLWarmUp, SampleGrid  # noqa: E402
 from keras_vae.data import (  # noqa: E402
     batches,
     binarise,
@@ -70,6 +70,7 @@ from keras_vae.vae import VAE, Sampling  # noqa: E402
 __all__ = [
     "Autoencoder",
     "Backup",
+    "Clock",
     "FusedAdam",
     "GAN",
     "IWAE",

@@ -1,8 +1,9 @@
-"""What watches a training run: a warm-up of the KL, a film of what is generated, a backup."""
+"""What watches a training run: a warm-up of the KL, a film, a clock, a backup."""
 
 import json
 import math
 import pathlib
+import time
 import zipfile
 import zlib
 
@@ -116,6 +117,19 @@ class SampleGrid(keras.callbacks.Callback):
                 aside, save_all=True, append_images=frames[1:], duration=durations, loop=0
             ),
         )
+
+
+class Clock(keras.callbacks.Callback):
+    """Put the seconds of each epoch into the History, under "seconds", validation included.
+
+    Give it before a `Backup`: then the History of a run that goes on holds all of its epochs.
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["seconds"] = time.perf_counter() - self.start
 
 
 class Backup(keras.callbacks.Callback):

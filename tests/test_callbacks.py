@@ -1,9 +1,11 @@
+import time
+
 import numpy as np
 import PIL.Image
 import pytest
 from conftest import small_gan, small_vae
 
-from keras_vae import KLWarmUp, SampleGrid
+from keras_vae import Backup, Clock, KLWarmUp, SampleGrid
 
 
 class Watch(KLWarmUp):
@@ -48,6 +50,22 @@ def test_warm_up_arguments():
     gan.compile()
     with pytest.raises(TypeError, match="beta"):
         gan.fit(np.zeros((4, 12)), callbacks=[KLWarmUp(1.0, 2)], verbose=0)
+
+
+def test_the_clock_puts_seconds_into_the_history_of_all_epochs(x, tmp_path):
+    seconds = []
+    for epochs in (2, 3):  # the second run goes on after the first
+        vae = small_vae(seed=0)
+        vae.compile("adam")
+        Backup.ended.clear()  # as in another process
+        watchers = [Clock(), Backup(tmp_path / "backup")]
+        start = time.perf_counter()
+        logs = vae.fit(x, epochs=epochs, shuffle=False, callbacks=watchers, verbose=0).history
+        took = time.perf_counter() - start
+        assert logs["seconds"][:-1] == seconds or not seconds
+        assert all(0 < each for each in logs["seconds"]) and len(logs["seconds"]) == epochs
+        assert sum(logs["seconds"][len(seconds):]) < took
+        seconds = logs["seconds"]
 
 
 def test_sample_grid_leaves_pictures_and_a_film(x, tmp_path):

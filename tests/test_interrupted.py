@@ -115,7 +115,7 @@ def train(kind, folder, steps=0, write=0):
     model = make(kind)
     dataset = shuffled(kind)
     callbacks = [*watchers(kind), Kill(steps), Backup(folder / "backup", dataset)]
-    history = model.fit(dataset, epochs=EPOCHS, callbacks=callbacks, verbose=0, shuffle=False)
+    history = model.fit(dataset, epochs=EPOCHS, callbacks=callbacks, verbose=0)
     np.savez(folder / "final.npz", *state(model))
     (folder / "history.json").write_text(json.dumps([history.epoch, history.history]))
 

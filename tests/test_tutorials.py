@@ -279,12 +279,12 @@ def begin(arguments, folder):
 
 
 def read_until(process, words):
-    """Read what a process prints up to a line with these words; return all of it."""
+    """Read what a process prints, up to a line with these words."""
     lines = []
     for line in process.stdout:
         lines.append(line)
         if words in line:
-            return "".join(lines)
+            return
     raise AssertionError(f"no {words!r} in " + "".join(lines)[-2000:])
 
 

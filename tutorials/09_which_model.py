@@ -7,7 +7,6 @@
 # parameters, two of its pictures. Compared to what, they do not say. Here the three models get the same data, the same budget of parameters and about the same time. Then each is measured.
 
 # %%
-import time
 
 import keras
 import matplotlib.pyplot as plt
@@ -15,7 +14,7 @@ import numpy as np
 import scipy.linalg
 import sklearn.mixture
 
-from keras_vae import GAN, VAE, Autoencoder, Backup, Run, batches, dense_decoder
+from keras_vae import GAN, VAE, Autoencoder, Backup, Clock, Run, batches, dense_decoder
 from keras_vae import dense_discriminator, dense_encoder, dense_generator, gaussian_encoder
 from keras_vae import image_grid, load_images, reconstruction_error, reconstructions
 from keras_vae import sample_quality
@@ -139,16 +138,6 @@ for name, number in parameters.items():
 # Seconds an epoch are the median from the second epoch on: the first also builds the program.
 
 # %%
-class Clock(keras.callbacks.Callback):
-    """Put the seconds of each epoch into the History."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs["seconds"] = time.perf_counter() - self.start
-
-
 seconds = {}  # {model: seconds of each epoch}
 autoencoder.compile(
     keras.optimizers.Adam(learning_rate), "binary_crossentropy", steps_per_execution=20

@@ -8,7 +8,6 @@
 
 # %%
 import math
-import time
 
 import keras
 import matplotlib
@@ -16,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 
-from keras_vae import VAE, Backup, Run, active_units, batches, dense_decoder, elbo
+from keras_vae import VAE, Backup, Clock, Run, active_units, batches, dense_decoder, elbo
 from keras_vae import gaussian_encoder, image_grid, load_images, reconstruction_error
 from keras_vae import reconstructions
 from keras_vae.networks import check_image, output_dtype
@@ -168,16 +167,6 @@ for name in vaes:
 # ## Training
 
 # %%
-class Clock(keras.callbacks.Callback):
-    """Put the seconds of each epoch into the History."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs["seconds"] = time.perf_counter() - self.start
-
-
 seconds, curves = {}, {}
 for name, vae in vaes.items():
     print(name)
