@@ -3,7 +3,14 @@
 import keras
 import tensorflow as tf
 
-from keras_vae import Sampling
+
+class Sampling(keras.layers.Layer):
+    """Draw z from the two heads."""
+
+    def call(self, heads):
+        z_mean, z_log_var = heads
+        epsilon = keras.random.normal(keras.ops.shape(z_mean))
+        return z_mean + keras.ops.exp(0.5 * z_log_var) * epsilon
 
 
 class VAE(keras.Model):

@@ -19,13 +19,11 @@ if keras.backend.backend() != "tensorflow":
         "set the environment variable KERAS_BACKEND=tensorflow before the first import"
     )
 
-from keras_vae.adam import FusedAdam  # noqa: E402
 from keras_vae.autoencoder import Autoencoder  # noqa: E402
 from keras_vae.callbacks import Backup, Clock, KLWarmUp, SampleGrid  # noqa: E402
 from keras_vae.data import (  # noqa: E402
     batches,
     binarise,
-    check_images,
     load_digits,
     load_images,
     load_mnist,
@@ -57,7 +55,9 @@ from keras_vae.measures import (  # noqa: E402
 )
 from keras_vae.networks import (  # noqa: E402
     conv_decoder,
+    conv_discriminator,
     conv_encoder,
+    conv_generator,
     dense_decoder,
     dense_discriminator,
     dense_encoder,
@@ -65,28 +65,27 @@ from keras_vae.networks import (  # noqa: E402
     gaussian_encoder,
 )
 from keras_vae.report import Run  # noqa: E402
-from keras_vae.vae import VAE, Sampling  # noqa: E402
+from keras_vae.vae import VAE  # noqa: E402
 
 __all__ = [
     "Autoencoder",
     "Backup",
     "Clock",
-    "FusedAdam",
     "GAN",
     "IWAE",
     "KLWarmUp",
     "Run",
     "SampleGrid",
-    "Sampling",
     "VAE",
     "active_units",
     "batches",
     "binarise",
-    "check_images",
     "cluster_accuracy",
     "cluster_scores",
     "conv_decoder",
+    "conv_discriminator",
     "conv_encoder",
+    "conv_generator",
     "dense_decoder",
     "dense_discriminator",
     "dense_encoder",

@@ -17,35 +17,48 @@ from keras_vae.report import make_folder, write_aside
 
 
 class KLWarmUp(keras.callbacks.Callback):
-    """Raise a VAE's beta in a straight line from 0, in the first epoch, to its target.
+    """Raise a VAE's beta in a straight line from 0, at the start, to its target.
 
     Args:
-        beta: Target, reached in epoch number `epochs` (counted from 0) and kept from there on. It
-            is given here, not read from the model, so that a resumed run knows it.
-        epochs: Length of the warm-up in epochs, at least 1.
+        beta: Target, kept once it is reached. It is given here, not read from the model, so that a
+            resumed run knows it.
+        epochs: Length of the warm-up in epochs, at least 1: the target is reached at the start of
+            epoch number `epochs`, counted from 0, and beta is constant within an epoch.
+        steps: Its length in steps of the optimizer instead, at least 1. With steps_per_execution
+            above 1, beta changes once an execution.
 
     Raises:
-        ValueError: beta is negative or epochs below 1.
+        ValueError: beta is negative, or there is not one length of at least 1.
         TypeError: At the start of a run, if the model has no beta.
 
     Source: Bowman et al. 2016, §3.1; Sønderby et al. 2016, §2.3.
     """
 
-    def __init__(self, beta, epochs):
+    def __init__(self, beta, epochs=None, steps=None):
         super().__init__()
         if not 0 <= beta < math.inf:
             raise ValueError(f"beta must be a number of at least 0, got {beta!r}")
-        if not epochs >= 1:
-            raise ValueError(f"epochs must be at least 1, got {epochs!r}")
+        lengths = [length for length in (epochs, steps) if length is not None]
+        if len(lengths) != 1 or not lengths[0] >= 1:
+            raise ValueError(
+                f"one of epochs and steps must be given, at least 1, got {epochs!r} and {steps!r}"
+            )
         self.beta = beta
         self.epochs = epochs
+        self.steps = steps
 
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "beta"):
             raise TypeError(f"KLWarmUp needs a model with a beta, got {self.model!r}")
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.model.beta = self.beta * min(1, epoch / self.epochs)
+        if self.epochs:
+            self.model.beta = self.beta * min(1, epoch / self.epochs)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.steps:
+            done = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+            self.model.beta = self.beta * min(1, done / self.steps)
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -54,7 +67,8 @@ class SampleGrid(keras.callbacks.Callback):
     Leaves `epoch_001.png` … in a folder, and at the end `samples.gif`, an animation of them.
 
     Args:
-        network: Keras model, (num, latent_dim) → images, (num, pixels).
+        decode: Function, (num, latent_dim) → images in [0, 1], (num, pixels): `vae.decode`, or the
+            generator of a GAN.
         z: The latent points, an array, (num, latent_dim).
         folder: Where the pictures go; made if it is not there. At the start the pictures of later
             epochs are removed, so that a resumed run goes on with its film and a new one begins it.
@@ -66,11 +80,11 @@ class SampleGrid(keras.callbacks.Callback):
         OSError: At the start of a run, if the folder cannot be written.
     """
 
-    def __init__(self, network, z, folder, every=1, image_shape=(28, 28)):
+    def __init__(self, decode, z, folder, every=1, image_shape=(28, 28)):
         super().__init__()
         if not every >= 1:
             raise ValueError(f"every must be at least 1, got {every!r}")
-        self.network = network
+        self.decode = decode
         self.z = np.asarray(z)
         self.folder = pathlib.Path(folder)
         self.every = every
@@ -79,7 +93,7 @@ class SampleGrid(keras.callbacks.Callback):
 
     def draw(self, epoch):
         """Draw the picture of the time after so many epochs."""
-        images = self.network.predict(self.z, verbose=0)
+        images = np.asarray(self.decode(self.z))
         title = f"after epoch {epoch}" if epoch else "before training"
         figure = image_grid(images, image_shape=self.image_shape, title=title)
         path = self.folder / f"epoch_{epoch:03d}.png"

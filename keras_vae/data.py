@@ -1,4 +1,4 @@
-"""Data sets, the pipeline that feeds a training run, and the check for pipelines."""
+"""Data sets, and the pipelines that feed a training run."""
 
 import hashlib
 import os
@@ -276,38 +276,3 @@ def binarise(dataset, seed=0):
         return tf.cast(uniform < images, "float32")
 
     return tf.data.Dataset.zip(dataset, keys).map(draw).prefetch(2)
-
-
-def check_images(dataset, part=0):
-    """Return the `tf.data` pipeline of images, checked: a bad batch stops the run that reads it.
-
-    The images are the elements, or of tuples the part of that number: of pairs of noisy and clean
-    images, part 1 must lie in [0, 1]. Raises, while the pipeline is read,
-    `tf.errors.InvalidArgumentError` where an image is not finite or not within [0, 1]; at once,
-    TypeError where `dataset` is no pipeline of tensors or tuples of them, and ValueError where its
-    images are not floating point.
-    """
-    if not isinstance(dataset, tf.data.Dataset):
-        raise TypeError(f"dataset must be a tf.data.Dataset, got {type(dataset).__name__}")
-    spec = dataset.element_spec
-    spec = spec[part] if isinstance(spec, tuple) else spec
-    if not isinstance(spec, tf.TensorSpec):
-        raise TypeError(f"dataset must give tensors or tuples of tensors, got {spec}")
-    if not spec.dtype.is_floating:
-        raise ValueError(
-            f"images must be floating point in [0, 1], got {spec.dtype.name}: "
-            "divide by 255 with dataset.map"
-        )
-
-    def check(*element):
-        images = element[part]
-        # NaN is neither at least 0 nor at most 1.
-        good = tf.reduce_all((images >= 0) & (images <= 1))
-        found = tf.reduce_min(images), tf.reduce_max(images)
-        message = "images must be finite and lie in [0, 1]; divide images by 255. Least, greatest:"
-        with tf.control_dependencies([tf.Assert(good, [message, *found])]):
-            images = tf.identity(images)
-        checked = (*element[:part], images, *element[part + 1 :])
-        return checked if len(checked) > 1 else images
-
-    return dataset.map(check)

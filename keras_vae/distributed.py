@@ -49,7 +49,7 @@ def fit_distributed(
             chief alone, where `strategy.extended.should_checkpoint` is true. At the end of an epoch
             the logs are those of all replicas, after a batch those of one.
         checkpoint_dir: Folder that all workers see. After every epoch the chief leaves there the
-            weights, a VAE's beta, the state of optimizers and noise, written aside and renamed. If
+            weights and the state of optimizers and noise, written aside and renamed. If
             it holds a checkpoint, the training goes on from there, with the data in the same order.
         verbose: 0, 1 or 2, as in `fit`, for the chief; the others are silent.
 
@@ -141,7 +141,7 @@ def train_demo(
         vae = VAE(gaussian_encoder(784, (64,), 64), dense_decoder(64, (64,), 784), seed=noise_seed)
         vae.compile("adam")
     if noise_seed is None:
-        vae.sampling.noise = tf.zeros
+        vae.noise = lambda shape: tf.zeros(shape, vae.variable_dtype)
     callbacks = []
     if strategy.extended.should_checkpoint:
         make_folder(folder)

@@ -39,7 +39,7 @@ def latent_explorer(
         path: Of the page, such as "latent_explorer.html". Its folder must exist.
         models: {name: model} to compare, each with Keras networks `encoder`, whose first output is
             the code, (batch, 2), and `decoder`, a chain of Dense layers with the activation
-            linear, relu, sigmoid or tanh.
+            linear, relu, sigmoid or tanh. A VAE's logits pass through a sigmoid.
         images: Floating point in [0, 1], (num, pixels); about 500, best from the test set.
         labels: Integers, (num,), of at most ten different values.
         image_shape: Height and width in pixels.
@@ -137,6 +137,8 @@ def page_model(name, model, images):
                 f"(a code of two numbers, images of {images.shape[1]} pixels), got {found}"
             )
     layers = dense_layers(name, decoder)
+    if getattr(model, "likelihood", None) == "bernoulli":  # a VAE's decoder puts out logits
+        layers[-1] = (*layers[-1][:2], "sigmoid")
     codes = encoder.predict(images, verbose=0)
     codes = np.asarray(codes[0] if isinstance(codes, (list, tuple)) else codes, "float32")
     if codes.shape != (len(images), 2) or not np.isfinite(codes).all():
@@ -145,7 +147,8 @@ def page_model(name, model, images):
             f"finite: {np.isfinite(codes).mean():.0%}"
         )
     # Layers that are not one chain, or compute in half precision, would show something else.
-    difference = np.abs(decode(layers, codes) - decoder.predict(codes, verbose=0)).max()
+    shown = model.decode(codes) if hasattr(model, "decode") else decoder.predict(codes, verbose=0)
+    difference = np.abs(decode(layers, codes) - shown).max()
     if not difference < 1e-3:
         raise ValueError(
             f"{name}: the decoder must be a chain of its Dense layers, computed in float32; "

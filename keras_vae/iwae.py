@@ -1,8 +1,7 @@
 """Importance-weighted autoencoder: a VAE trained on a tighter bound, by several draws of z."""
 
-import math
-
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_vae.vae import VAE
@@ -12,9 +11,8 @@ from keras_vae.vae import VAE
 class IWAE(VAE):
     """VAE trained to raise the importance-weighted bound on log p(x), with K draws of z an example.
 
-    loss = −E log (1/K) Σ w_k, with log w = log p(x | z) − beta (log q(z | x) − log p(z)). At
-    beta = 1 that is minus the bound. reconstruction_loss and kl_loss are means over the draws:
-    their sum is −ELBO, which lies above the loss. A step decodes K times as many codes.
+    loss = −E log (1/K) Σ w_k, with log w = log p(x | z) − beta (log q(z | x) − log p(z)): minus the
+    bound, at beta = 1. reconstruction_loss and kl_loss, means over the draws, sum up to −ELBO.
 
     Args:
         encoder, decoder: As of `VAE`.
@@ -27,32 +25,26 @@ class IWAE(VAE):
     Source: Burda et al. 2016, eq. 8 and §3.
     """
 
-    def __init__(self, encoder, decoder, num_importance_samples=5, name="iwae", **kwargs):
-        super().__init__(encoder, decoder, name=name, **kwargs)
-        if num_importance_samples < 1 or int(num_importance_samples) != num_importance_samples:
-            raise ValueError(
-                "num_importance_samples must be an integer of at least 1, "
-                f"got {num_importance_samples!r}"
-            )
+    def __init__(self, encoder, decoder, num_importance_samples=5, **kwargs):
+        super().__init__(encoder, decoder, **kwargs)
+        if num_importance_samples not in range(1, 2**31):
+            raise ValueError(f"num_importance_samples must be 1, 2 …: {num_importance_samples!r}")
         self.num_importance_samples = int(num_importance_samples)
 
     def compute_losses(self, x, training=False):
-        """Return loss, reconstruction_loss and kl_loss of a batch, in nats per example."""
-        num = self.num_importance_samples
-        heads = self.encoder(x, training=training)
-        z_mean, z_log_var = (
-            tf.repeat(tf.cast(head, self.variable_dtype), num, axis=0) for head in heads
-        )
-        z = self.sampling([z_mean, z_log_var])  # (batch · num, latent_dim)
-        reconstruction = self.decoder(z, training=training)
-        nats = self.negative_log_likelihood(tf.repeat(x, num, axis=0), reconstruction)
+        """Return loss, reconstruction_loss and kl_loss of each example, in nats, (batch,) each."""
+        num, heads = self.num_importance_samples, self.encoder(x, training=training)
+        z_mean, z_log_var = (tf.repeat(tf.cast(h, self.variable_dtype), num, axis=0) for h in heads)
+        epsilon = self.noise(tf.shape(z_mean))
+        z = z_mean + tf.exp(0.5 * z_log_var) * epsilon  # (batch · num, latent_dim)
+        output = self.decoder(z, training=training)
+        nats = self.negative_log_likelihood(tf.repeat(x, num, axis=0), output)
         # log q(z | x) − log p(z): the constants of the two normal densities cancel.
-        squared_noise = tf.square(z - z_mean) * tf.exp(-z_log_var)
-        kl = 0.5 * tf.reduce_sum(tf.square(z) - squared_noise - z_log_var, axis=1)
-        log_weights = tf.reshape(-nats - self._beta * kl, (-1, num))  # (batch, num)
-        bound = tf.reduce_logsumexp(log_weights, axis=1) - math.log(num)
-        loss = -tf.reduce_mean(bound) + sum(self.losses)
-        return loss, tf.reduce_mean(nats), tf.reduce_mean(kl)
+        kl = 0.5 * (tf.square(z) - tf.square(epsilon) - z_log_var)
+        kl = tf.reduce_sum(kl, axis=range(1, len(kl.shape)))
+        nats, kl = tf.reshape(nats, (-1, num)), tf.reshape(kl, (-1, num))  # (batch, num)
+        bound = tf.reduce_logsumexp(-nats - self._beta * kl, axis=1) - np.log(num)
+        return sum(self.losses) - bound, tf.reduce_mean(nats, 1), tf.reduce_mean(kl, 1)
 
     def get_config(self):
         return {**super().get_config(), "num_importance_samples": self.num_importance_samples}

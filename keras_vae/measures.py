@@ -56,14 +56,15 @@ def draws(vae, x, num_samples, batch_size, seed):
 
     @tf.function(reduce_retracing=True)
     def draw(images, z_mean, z_log_var, num, key):
-        epsilon = tf.random.stateless_normal((tf.shape(z_mean)[0] * num, z_mean.shape[1]), key)
-        log_var = tf.repeat(z_log_var, num, axis=0)
+        log_var = tf.repeat(z_log_var, num, axis=0)  # (batch · num, latent_dim)
+        epsilon = tf.random.stateless_normal(tf.shape(log_var), key)
         z = tf.repeat(z_mean, num, axis=0) + tf.exp(0.5 * log_var) * epsilon
         copies = tf.repeat(images, num, axis=0)  # (batch · num, features)
-        reconstruction = vae.decoder(z, training=False)
-        nats = tf.cast(vae.negative_log_likelihood(copies, reconstruction), "float32")
+        output = vae.decoder(z, training=False)
+        nats = tf.cast(vae.negative_log_likelihood(copies, output), "float32")
         # The constants of the two normal densities cancel.
-        kl = 0.5 * tf.reduce_sum(tf.square(z) - tf.square(epsilon) - log_var, axis=1)
+        kl = 0.5 * (tf.square(z) - tf.square(epsilon) - log_var)
+        kl = tf.reduce_sum(kl, axis=range(1, len(kl.shape)))
         return tf.reshape(nats, (-1, num)), tf.reshape(kl, (-1, num))
 
     def portions(*batch):
@@ -131,7 +132,7 @@ def elbo(vae, x, num_samples=1, batch_size=100, seed=0):
     Source: Kingma & Welling 2014, eq. 3 and eq. 7 (their estimator B).
     """
     nats = distortion(vae, x, num_samples, batch_size, seed)
-    return -nats - latent_kl(vae, x).sum(axis=1)
+    return -nats - latent_kl(vae, x).reshape(len(nats), -1).sum(axis=1)
 
 
 def latent_kl(vae, x):

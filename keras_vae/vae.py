@@ -1,76 +1,8 @@
-"""Variational autoencoder: the sampling layer, the loss and the training step."""
-
-import math
+"""Variational autoencoder: its losses, its training step, and what a user calls."""
 
 import keras
 import numpy as np
 import tensorflow as tf
-
-
-def check_input(x, shape, bounded, name="x"):
-    """Raise ValueError unless `x` is floating point, (batch, *shape), and, if an array, not empty,
-    finite and, if `bounded`, within [0, 1]. A symbolic tensor has no values to look at yet."""
-    symbolic = tf.is_tensor(x) and not hasattr(x, "numpy")
-    x = x if symbolic else np.asarray(x)
-    sizes = zip(shape, x.shape[1:])
-    if len(x.shape) != 1 + len(shape) or not all(a == b or None in (a, b) for a, b in sizes):
-        want = ", ".join(["batch", *map(str, shape)])
-        raise ValueError(f"{name} must have shape ({want}), got {tuple(x.shape)}")
-    if not symbolic and not len(x):
-        raise ValueError(f"{name} must hold at least one example, got shape {x.shape}")
-    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
-        came = f"{keras.backend.standardize_dtype(x.dtype)}"
-        came += "" if symbolic else f" from {x.min()} to {x.max()}"
-        hint = ": for images of 0 to 255, x.astype('float32') / 255" if "int8" in came else ""
-        raise ValueError(f"{name} must be floating point, got {came}{hint}")
-    if symbolic:
-        return
-    low, high = float(x.min()), float(x.max())
-    if not np.isfinite([low, high]).all():
-        raise ValueError(f"{name} must be finite, it holds NaN or infinity")
-    if bounded and (low < 0 or high > 1):
-        hint = "divide images by 255"
-        if low < 0:
-            hint = "for vectors without bounds, a linear output (a VAE's likelihood: gaussian)"
-        raise ValueError(f"{name} must lie in [0, 1], got {low:g} to {high:g}: {hint}")
-
-
-@keras.saving.register_keras_serializable(package="keras_vae")
-class Sampling(keras.layers.Layer):
-    """Draw z from N(z_mean, exp(z_log_var)) so that gradients pass: the reparameterisation trick.
-
-    Takes [z_mean, z_log_var], each (batch, latent_dim); returns z of the same shape. The noise
-    comes from a generator of the layer's own, saved with it; replicas draw different noise.
-
-    Source: Kingma & Welling 2014, §2.4; A2 §3.2.
-    """
-
-    def __init__(self, seed=None, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def noise(self, shape):
-        """Return standard normal noise, float32."""
-        replica = tf.distribute.get_replica_context()
-        replica = replica.replica_id_in_sync_group if replica else 0
-        seed = tf.cast(self.seed_generator.next() % (2**31 - 1), tf.int32)
-        seed += tf.stack([1_000_003 * replica, 0])
-        return tf.random.stateless_normal(shape, seed)
-
-    def call(self, inputs):
-        z_mean, z_log_var = inputs
-        epsilon = tf.cast(self.noise(tf.shape(z_mean)), z_mean.dtype)
-        return z_mean + tf.exp(0.5 * z_log_var) * epsilon
-
-    def save_own_variables(self, store):
-        store["seed_state"] = keras.ops.convert_to_numpy(self.seed_generator.state)
-
-    def load_own_variables(self, store):
-        self.seed_generator.state.assign(store["seed_state"])
-
-    def get_config(self):
-        return {**super().get_config(), "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -78,194 +10,171 @@ class VAE(keras.Model):
     """Variational autoencoder, trained to minimise −ELBO = reconstruction_loss + beta * kl_loss.
 
     Losses are in nats per example: sums over features and latent variables, means over the batch.
-    Compile it with an optimizer and no loss; `fit` takes x, (x, y) pairs (y is not used) or a
-    `tf.data` pipeline.
+    Compile it with an optimizer and no loss; `fit` takes x, or pairs (x, y) whose y is not used.
 
     Args:
-        encoder: Functional Keras model, x → [z_mean, z_log_var], each (batch, latent_dim).
-        decoder: Functional Keras model, z → the mean of p(x | z), in the shape of x.
-        beta: Weight of the KL divergence, at least 0; may be set later, also while training.
-        likelihood: "bernoulli" for x in [0, 1], with a decoder that ends in a sigmoid; "gaussian"
-            (unit variance) for vectors without bounds.
+        encoder: Functional or Sequential, x → [z_mean, z_log_var], each (batch, latent_dim).
+        decoder: Functional or Sequential, z → x's shape: logits of the pixels for a Bernoulli
+            likelihood, means for a Gaussian one. Its last layer is linear.
+        beta: Weight of the KL divergence, at least 0. Set it at any time, also while training.
+        likelihood: "bernoulli" for x in [0, 1]; "gaussian", of variance 1, for any finite x.
         seed: Of the noise; None for a fresh one.
 
     Raises:
-        TypeError: A network is no functional Keras model, or the encoder gives not two tensors.
-        ValueError: Their shapes do not fit each other, beta is negative, the likelihood unknown, or
-            Bernoulli with a linear decoder.
+        ValueError: The networks do not fit each other, a Bernoulli decoder ends in a sigmoid
+            (erratum A2-3), beta is negative, the likelihood is unknown. From `fit`: x is of a wrong
+            type or shape, or has weights (which Keras itself drops where there is no y).
+        tf.errors.InvalidArgumentError: From `fit`: x is NaN, infinite or out of range, or of a new,
+            wrong shape. That batch trains nothing. (XLA, Keras's default on a GPU, drops this.)
 
     Source: Kingma & Welling 2014, eq. 10; beta: Higgins et al. 2017; A1 §3.2 and §4.2; A0 §3.3.
     """
 
-    def __init__(self, encoder, decoder, beta=1.0, likelihood="bernoulli", seed=None, name="vae",
-                 **kwargs):
-        super().__init__(name=name, **kwargs)
-        for role, network in (("encoder", encoder), ("decoder", decoder)):
-            if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
-                raise TypeError(f"{role} must be a functional Keras model, got {network!r}")
-        heads = encoder.output
-        if not isinstance(heads, (list, tuple)) or len(heads) != 2:
-            raise TypeError("encoder must return two tensors, [z_mean, z_log_var]")
-        if not heads[0].shape == heads[1].shape == decoder.input_shape:
-            raise ValueError(
-                f"z_mean, z_log_var and the decoder's input must have one shape, "
-                f"got {heads[0].shape}, {heads[1].shape} and {decoder.input_shape}"
-            )
-        if decoder.output_shape != encoder.input_shape:
-            raise ValueError(
-                f"decoder must return what the encoder takes, {encoder.input_shape}, "
-                f"but its output is {decoder.output_shape}"
-            )
+    def __init__(self, encoder, decoder, beta=1.0, likelihood="bernoulli", seed=None, **kwargs):
+        super().__init__(**kwargs)
+        shapes = [encoder.input_shape, *(head.shape for head in encoder.outputs)]
+        if shapes != [decoder.output_shape, *2 * [decoder.input_shape]]:
+            came = f"{shapes[0]} → {shapes[1:]} and {decoder.input_shape} → {decoder.output_shape}"
+            raise ValueError(f"networks must be x → [z_mean, z_log_var] and z → x, got {came}")
         if likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(f'likelihood must be "bernoulli" or "gaussian", got {likelihood!r}')
-        last = getattr(decoder.layers[-1], "activation", None)
-        if likelihood == "bernoulli" and last is keras.activations.linear:
-            raise ValueError('decoder must end in a sigmoid, or likelihood be "gaussian"')
-        self.encoder = encoder
-        self.decoder = decoder
-        self.likelihood = likelihood
-        self.sampling = Sampling(seed)
-        # A variable: a Python number would be frozen into the traced training step.
-        self._beta = self.add_weight((), "zeros", trainable=False, name="beta")
+        # Far-off codes show a sigmoid wherever it stands: nothing leaves [0, 1].
+        codes = 100 * np.random.default_rng(0).normal(size=(16, *decoder.input_shape[1:]))
+        low, high = np.quantile(decoder(codes.astype("float32")), (0, 1))
+        if likelihood == "bernoulli" and 0 <= low < high <= 1:
+            raise ValueError("decoder must put out logits: leave its sigmoid out (erratum A2-3)")
+        self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
+        # A variable: a Python number would be frozen into the traced step.
+        self._beta = tf.Variable(0.0, trainable=False, dtype=self.variable_dtype)
         self.beta = beta
-        self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.reconstruction_loss_tracker = keras.metrics.Mean(name="reconstruction_loss")
-        self.kl_loss_tracker = keras.metrics.Mean(name="kl_loss")
-        self.build(encoder.input_shape)
+        seed = keras.initializers.Constant(np.random.randint(2**31 - 1) if seed is None else seed)
+        self.seed = self.add_weight((), seed, "int64", trainable=False, name="seed")
+        self.draws = self.add_weight((), "zeros", "int64", trainable=False, name="draws")
+        # Keras itself has a tracker of the loss.
+        self.trackers = [keras.metrics.Mean(name=n) for n in ("reconstruction_loss", "kl_loss")]
+        self(encoder.inputs[0])  # builds the model, so that it can be exported at once
 
-    def build(self, input_shape):
-        self.built = True  # both networks came with their weights
+    def compile(self, optimizer="adam", **kwargs):
+        """Set the optimizer; other arguments as in `keras.Model.compile`."""
+        if any(kwargs.get(key) is not None for key in ("loss", "metrics", "weighted_metrics")):
+            raise ValueError("VAE has its own loss and metrics: compile it without others")
+        super().compile(optimizer, **kwargs)
+        self.optimizer.build(self.trainable_variables)
 
     @property
     def beta(self):
         """Weight of the KL divergence, a float."""
-        return float(keras.ops.convert_to_numpy(self._beta))
+        return float(self._beta.read_value())
 
     @beta.setter
     def beta(self, beta):
-        if not 0 <= beta < math.inf:
+        if not 0 <= beta < np.inf:
             raise ValueError(f"beta must be a number of at least 0, got {beta!r}")
         self._beta.assign(beta)
 
-    @property
-    def metrics(self):
-        return [self.loss_tracker, self.reconstruction_loss_tracker, self.kl_loss_tracker]
-
-    def call(self, x, training=False):
-        """Return the reconstruction of x from z_mean, without noise, in x's shape."""
-        check_input(x, self.encoder.input_shape[1:], bounded=False)
-        z_mean, _ = self.encoder(x, training=training)
-        return self.decoder(z_mean, training=training)
-
-    def negative_log_likelihood(self, x, reconstruction):
-        """Return −log p(x | z) of each example, in nats, (batch,): a sum over the features."""
-        x = tf.cast(x, reconstruction.dtype)
+    def negative_log_likelihood(self, x, output):
+        """Return −log p(x | z) of each example, in nats, (batch,); `output` is the decoder's."""
+        x, output = tf.cast(x, self.variable_dtype), tf.cast(output, self.variable_dtype)
         if self.likelihood == "bernoulli":
-            # Keras finds the logits behind the sigmoid and works with them, so no log(0) can occur.
-            nats = keras.ops.binary_crossentropy(x, reconstruction)  # (batch, features)
+            nats = tf.nn.softplus(output) - x * output  # exact for any logit
         else:
-            nats = 0.5 * (tf.square(x - reconstruction) + math.log(2 * math.pi))
-        nats = tf.cast(nats, self.variable_dtype)
+            nats = 0.5 * (tf.square(x - output) + np.log(2 * np.pi))
         return tf.reduce_sum(nats, axis=range(1, len(nats.shape)))
 
     def compute_losses(self, x, training=False):
-        """Return loss, reconstruction_loss and kl_loss of a batch, in nats per example."""
+        """Return loss, reconstruction_loss and kl_loss of each example, in nats, (batch,) each."""
         heads = self.encoder(x, training=training)
         z_mean, z_log_var = (tf.cast(head, self.variable_dtype) for head in heads)
-        z = self.sampling([z_mean, z_log_var])  # (batch, latent_dim)
-        reconstruction = self.decoder(z, training=training)
-        # Sums over the features and over the latent variables, then means over the batch.
-        reconstruction_loss = tf.reduce_mean(self.negative_log_likelihood(x, reconstruction))
+        # Reparameterised: z is a formula in its mean and variance, so gradients pass through it.
+        z = z_mean + tf.exp(0.5 * z_log_var) * self.noise(tf.shape(z_mean))  # (batch, latent_dim)
+        reconstruction_loss = self.negative_log_likelihood(x, self.decoder(z, training=training))
         kl = -0.5 * (1 + z_log_var - tf.square(z_mean) - tf.exp(z_log_var))  # (batch, latent_dim)
-        kl_loss = tf.reduce_mean(tf.reduce_sum(kl, axis=1))
+        kl_loss = tf.reduce_sum(kl, axis=range(1, len(kl.shape)))  # a sum, as over the features
         # self.losses: the weight penalties of the networks, if they have any.
         loss = reconstruction_loss + self._beta * kl_loss + sum(self.losses)
         return loss, reconstruction_loss, kl_loss
 
     def train_step(self, data):
-        x = self._batch(data)
-        with tf.GradientTape() as tape:
-            losses = self.compute_losses(x, training=True)
-            # Replicas add their gradients up: each gives its share.
-            share = losses[0] / tf.distribute.get_strategy().num_replicas_in_sync
-            share = self.optimizer.scale_loss(share)  # does nothing outside mixed_float16
-        gradients = tape.gradient(share, self.trainable_variables)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
-        return self._track(losses, x)
+        x, replicas = self._check(data), tf.distribute.get_strategy().num_replicas_in_sync
+        with tf.control_dependencies([x]):  # nothing moves before x has passed the check
+            with tf.GradientTape() as tape:
+                losses = self.compute_losses(x, training=True)
+                loss = tf.reduce_mean(losses[0]) / replicas  # their gradients will be added up
+                loss = self.optimizer.scale_loss(loss)  # does nothing outside mixed_float16
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
+            return self._track(losses)
 
     def test_step(self, data):
-        x = self._batch(data)
-        return self._track(self.compute_losses(x), x)
+        with tf.control_dependencies([x := self._check(data)]):
+            return self._track(self.compute_losses(x))
 
-    def _batch(self, data):
-        x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if sample_weight is not None:
-            raise ValueError("VAE takes no sample_weight or class_weight")
-        check_input(x, self.encoder.input_shape[1:], self.likelihood == "bernoulli")
-        return x
+    def _track(self, losses):
+        for tracker, values in zip(self.metrics, losses):
+            tracker.update_state(values)  # sums and counts: batches may differ in size
+        return self.get_metrics_result()
 
-    def _track(self, losses, x):
-        num = tf.shape(x)[0]  # the last batch is smaller, and on a replica it may be empty
-        for tracker, value in zip(self.metrics, losses):
-            tracker.update_state(tf.where(num > 0, value, 0.0), sample_weight=num)
-        return {tracker.name: tracker.result() for tracker in self.metrics}
+    def call(self, x, training=False):
+        """Return the reconstruction of x from z_mean, without noise, in x's shape."""
+        z_mean, _ = self.encoder(self._check(x), training=training)
+        return self._mean(self.decoder(z_mean, training=training))
 
-    def fit(self, x=None, *args, validation_data=None, **kwargs):
-        """Train as `keras.Model.fit` does, once the arrays have been looked at."""
-        self._check(x, "x")
-        x_validation, _, _ = keras.utils.unpack_x_y_sample_weight(validation_data)
-        self._check(x_validation, "validation_data")
-        if isinstance(x, tf.data.Dataset):
-            kwargs.setdefault("shuffle", False)  # else Keras warns that it does not shuffle those
-        return super().fit(x, *args, validation_data=validation_data, **kwargs)
-
-    def evaluate(self, x=None, *args, **kwargs):
-        """Measure as `keras.Model.evaluate` does, with one draw of z an example."""
-        self._check(x, "x")
-        return super().evaluate(x, *args, **kwargs)
-
-    def predict(self, x, *args, **kwargs):
-        """Reconstruct as `keras.Model.predict` does, once the array has been looked at."""
-        self._check(x, "x")
-        return super().predict(x, *args, **kwargs)
-
-    def _check(self, x, name):
-        for key in ("loss", "metrics", "weighted_metrics"):
-            if self.get_compile_config().get(key):
-                raise ValueError(f"VAE has its own loss and metrics: compile it without {key}")
-        if hasattr(x, "__array__"):  # not a tf.data pipeline: data.check_images looks into those
-            check_input(x, self.encoder.input_shape[1:], self.likelihood == "bernoulli", name)
+    def _mean(self, output):
+        return tf.sigmoid(output) if self.likelihood == "bernoulli" else output
 
     def encode(self, x):
         """Return z_mean and z_log_var of the array x, each (num, latent_dim); checks x as fit."""
-        self._check(x, "x")
-        return tuple(self.encoder.predict(x, verbose=0))
+        return tuple(self.encoder.predict(self._check(x), verbose=0))
 
     def decode(self, z):
-        """Return the mean of p(x | z) for the array z, (num, latent_dim)."""
-        return self.decoder.predict(z, verbose=0)
+        """Return the mean of p(x | z), such as pixels, for the array z, (num, latent_dim)."""
+        return np.asarray(self._mean(self.decoder.predict(z, verbose=0)))
 
     def reconstruct(self, x):
         """Return the array x after encoder and decoder, from z_mean, without noise."""
         return self.decode(self.encode(x)[0])
 
     def generate(self, num_samples, seed=None):
-        """Return new examples, (num_samples, …): decoded draws of z from the prior N(0, I).
-
-        `seed` repeats a draw; None takes the next from the model's own generator.
-        """
-        if num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1, got {num_samples!r}")
+        """Return decoded draws of z from the prior, (num_samples, …); a `seed` repeats them."""
         shape = (num_samples, *self.decoder.input_shape[1:])
-        generator = self.sampling.seed_generator if seed is None else seed
-        return self.decode(keras.random.normal(shape, seed=generator))
+        z = self.noise(shape) if seed is None else keras.random.normal(shape, seed=seed)
+        return self.decode(z)
+
+    def noise(self, shape):
+        """Return the next of the model's own standard normal noise; replicas draw their own."""
+        replica = getattr(tf.distribute.get_replica_context(), "replica_id_in_sync_group", 0)
+        seed = [tf.cast(v, tf.int32) for v in (self.seed + 1_000_003 * replica, self.draws)]
+        self.draws.assign_add(1)
+        return tf.random.stateless_normal(shape, seed, dtype=self.variable_dtype)
+
+    def _check(self, data):
+        """Return x of a batch, of the encoder's shape; raise what the class names."""
+        x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if sample_weight is not None:
+            raise ValueError("VAE takes no sample_weight or class_weight")
+        x, shape = tf.convert_to_tensor(x), self.encoder.input_shape
+        if not x.dtype.is_floating:
+            raise ValueError(f"x must be floating point, got {x.dtype.name}: divide bytes by 255")
+        if not x.shape.is_compatible_with(shape) or x.shape.num_elements() == 0:
+            raise ValueError(f"x must have shape {shape} and not be empty, got {x.shape}")
+        x = tf.ensure_shape(tf.cast(x, self.variable_dtype), shape)
+        low, high = tf.reduce_min(x), tf.reduce_max(x)  # NaN if x holds one
+        good, must = (low > -np.inf) & (high < np.inf), "be finite"
+        if self.likelihood == "bernoulli":  # a little way out is rounding
+            good, must = (low >= -1e-3) & (high <= 1.001), "lie in [0, 1]: divide images by 255"
+        found = [f"x must {must}. Least, greatest:", low, high]
+        with tf.control_dependencies([tf.raw_ops.Assert(condition=good, data=found)]):
+            return tf.identity(x)
 
     def get_config(self):
-        networks = {"encoder": self.encoder, "decoder": self.decoder}
-        networks = {k: keras.saving.serialize_keras_object(v) for k, v in networks.items()}
-        settings = {"likelihood": self.likelihood, "seed": self.sampling.seed, "name": self.name}
-        return {**networks, "beta": self.beta, **settings}
+        config = {"encoder": self.encoder, "decoder": self.decoder, "beta": self.beta,
+                  "likelihood": self.likelihood, "seed": int(self.seed.numpy()),
+                  "name": self.name, "dtype": self.dtype_policy}
+        return keras.saving.serialize_keras_object(config)
 
     @classmethod
     def from_config(cls, config):
         return cls(**keras.saving.deserialize_keras_object(config))
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))

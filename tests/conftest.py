@@ -27,7 +27,7 @@ def x():
 
 def small_autoencoder():
     return keras_vae.Autoencoder(
-        keras_vae.dense_encoder(12, (8,), 3), keras_vae.dense_decoder(3, (8,), 12)
+        keras_vae.dense_encoder(12, (8,), 3), keras_vae.dense_decoder(3, (8,), 12, "sigmoid")
     )
 
 
@@ -39,8 +39,18 @@ def small_vae(**kwargs):
 
 def small_gan(**kwargs):
     return keras_vae.GAN(
-        keras_vae.dense_generator(5, (8,), 12),
-        keras_vae.dense_discriminator(12, (8,)),
-        noise_dim=5,
-        **kwargs,
+        keras_vae.dense_generator(5, (8,), 12), keras_vae.dense_discriminator(12, (8,)), **kwargs
     )
+
+
+def state(model):
+    """Return every number that training changes: weights, seeds, and the optimizers' own."""
+    optimizers = [model.optimizer, getattr(model, "d_optimizer", None)]
+    parts = [model, *filter(None, optimizers)]
+    return [keras.ops.convert_to_numpy(v) for part in parts for v in part.variables]
+
+
+def assert_equal(arrays, others):
+    """Assert that two lists of arrays are equal to the bit."""
+    for a, b in zip(arrays, others, strict=True):
+        np.testing.assert_array_equal(a, b)

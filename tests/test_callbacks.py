@@ -3,6 +3,7 @@ import time
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 from conftest import small_gan, small_vae
 
 from keras_vae import Backup, Clock, KLWarmUp, SampleGrid
@@ -42,9 +43,56 @@ def test_a_resumed_run_goes_on_with_the_warm_up(x):
     assert watch.seen == pytest.approx([1.5, 2.0])
 
 
+class WatchSteps(Watch):
+    """A warm-up that writes down the beta of each step, or of each execution of several."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(self.model.beta)
+
+    def on_epoch_end(self, epoch, logs=None):
+        pass
+
+
+def test_beta_rises_step_by_step_and_a_second_run_goes_on(x):
+    vae = small_vae()
+    vae.compile("adam")
+    watch = WatchSteps(2.0, steps=8)
+    expected = 2 * np.minimum(1, np.arange(12) / 8)
+    for epochs, betas in ((2, expected[:8]), (1, expected[8:])):  # of four steps
+        vae.fit(x, epochs=epochs, batch_size=16, callbacks=[watch], verbose=0)
+        np.testing.assert_allclose(watch.seen, betas, rtol=1e-6)
+    vae.compile("adam", steps_per_execution=2)
+    vae.fit(x, epochs=2, batch_size=16, callbacks=[watch], verbose=0)
+    np.testing.assert_allclose(watch.seen, expected[:8:2], rtol=1e-6)
+
+
+def test_the_beta_of_each_step_is_obeyed(x):
+    """One step an epoch: its logs are of this step alone."""
+    vae = small_vae()
+    vae.compile("adam")
+    watch = WatchSteps(0.9, steps=3)
+    logs = vae.fit(x, epochs=5, batch_size=64, callbacks=[watch], verbose=0).history
+    assert watch.seen == pytest.approx([0, 0.3, 0.6, 0.9, 0.9])
+    for beta, loss, rec, kl in zip(watch.seen, *(logs[k] for k in logs_order(logs))):
+        assert loss == pytest.approx(rec + beta * kl, rel=1e-5)
+
+
+def test_a_warm_up_under_a_strategy(x):
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        vae = small_vae()
+        vae.compile("adam")
+    for length in ({"epochs": 2}, {"steps": 4}):
+        vae.beta = 0.1
+        vae.fit(x, epochs=3, batch_size=32, callbacks=[KLWarmUp(0.7, **length)], verbose=0)
+        assert vae.beta == pytest.approx(0.7)
+
+
 def test_warm_up_arguments():
-    for arguments in ((-1, 3), (1, 0), (float("inf"), 3)):
-        with pytest.raises(ValueError, match="must be"):
+    for arguments in ((-1, 3), (float("inf"), 3), (float("nan"), 3)):
+        with pytest.raises(ValueError, match="beta must be"):
+            KLWarmUp(*arguments)
+    for arguments in ((1, 0), (1, -1), (1, None), (1, 3, 3), (1, None, 0), (1, 0, 0)):
+        with pytest.raises(ValueError, match="epochs (and|or) steps"):
             KLWarmUp(*arguments)
     gan = small_gan()
     gan.compile()

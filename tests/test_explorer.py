@@ -50,7 +50,7 @@ def make_vae(**kwargs):
 def make_autoencoder():
     return keras_vae.Autoencoder(
         keras_vae.dense_encoder(784, (16,), 2),
-        lively(keras_vae.dense_decoder(2, (24,), 784, activation="tanh")),
+        lively(keras_vae.dense_decoder(2, (24,), 784, "sigmoid", activation="tanh")),
     )
 
 

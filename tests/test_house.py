@@ -12,7 +12,7 @@ import speed
 
 import keras_vae
 from keras_vae import (
-    adam, autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures,
+    autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures,
     networks, report, vae,
 )
 
@@ -24,7 +24,7 @@ def test_all_public_names_are_there_and_documented():
     for name in keras_vae.__all__:
         assert inspect.getdoc(getattr(keras_vae, name)), name
     modules = (
-        adam, autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures,
+        autoencoder, callbacks, data, distributed, explorer, figures, gan, iwae, measures,
         networks, report, vae,
     )
     for module in modules:
@@ -48,19 +48,34 @@ def definitions(path):
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_a_chapters_definitions_are_the_packages(path):
+    """A small piece that a chapter teaches stands there word for word; a model, as a sketch."""
     for name, source in definitions(path).items():
         if name in keras_vae.__all__:
             assert source == inspect.getsource(getattr(keras_vae, name)), name
+            assert source.count("\n") < 25, name
 
 
-def test_every_model_is_taught_by_some_chapter():
-    taught = set().union(*(definitions(path) for path in CHAPTERS))
-    assert {
-        "Autoencoder", "VAE", "GAN", "Sampling", "KLWarmUp", "cluster_accuracy", "make_vectors",
-        "dense_encoder", "dense_decoder", "gaussian_encoder", "dense_generator",
-        "dense_discriminator", "IWAE", "binarise", "conv_encoder", "conv_decoder",
-        "frechet_distance", "label_efficiency", "fit_distributed",
-    } <= taught
+MODELS = {vae: 180, gan: 160, autoencoder: 70, iwae: 50}  # the lines that a file may have
+
+
+def test_a_model_is_one_page():
+    for module, most in MODELS.items():
+        assert len(inspect.getsource(module).splitlines()) <= most, module.__name__
+    for kind in (keras_vae.VAE, keras_vae.GAN):
+        lines, first = inspect.getsourcelines(kind.compute_losses)
+        if kind is keras_vae.VAE:
+            first = inspect.getsourcelines(kind.negative_log_likelihood)[1]
+        lines, last = inspect.getsourcelines(kind._track)
+        assert last + len(lines) - first <= 45, kind
+
+
+def test_no_six_lines_stand_in_two_models():
+    runs = {}
+    for module in MODELS:
+        lines = [line.strip() for line in inspect.getsource(module).splitlines() if line.strip()]
+        for i in range(len(lines) - 5):
+            run = tuple(lines[i : i + 6])
+            assert runs.setdefault(run, module) is module, run
 
 
 def imports_of(module):
@@ -72,7 +87,7 @@ def imports_of(module):
 
 
 def test_the_arrows_run_one_way():
-    for module in (adam, autoencoder, vae, gan, networks, data, measures, figures, report):
+    for module in (autoencoder, vae, gan, networks, data, measures, figures, report):
         assert imports_of(module) == set(), module
     assert imports_of(callbacks) == {"figures", "report"}
     assert imports_of(iwae) == {"vae"}
@@ -99,7 +114,7 @@ def test_a_chapter_has_its_form(path):
     own = len(text.splitlines()) - sum(
         source.count("\n") + 1
         for name, source in definitions(path).items()
-        if name in keras_vae.__all__
+        if name in keras_vae.__all__ or name.startswith("Sketch")
     )
     assert own <= 400
 

@@ -5,9 +5,12 @@ import scipy.signal
 import tensorflow as tf
 
 from keras_vae import (
+    GAN,
     VAE,
     conv_decoder,
+    conv_discriminator,
     conv_encoder,
+    conv_generator,
     dense_decoder,
     dense_discriminator,
     dense_encoder,
@@ -47,7 +50,13 @@ def test_heads_and_logit_are_linear_and_images_are_not():
     assert abs(logits).max() > 1
     images = dense_generator(5, (8,), 20).predict(100 * x[:, :5], verbose=0)
     assert images.min() >= 0 and images.max() <= 1
-    assert dense_decoder(3, (8,), 20, None).predict(100 * x[:, :3], verbose=0).min() < 0
+    far = dense_decoder(3, (8,), 20).predict(100 * x[:, :3], verbose=0)
+    assert far.min() < -1 and far.max() > 1
+    for images in (dense_decoder(3, (8,), 20, "sigmoid").predict(100 * x[:, :3], verbose=0),
+                   conv_generator(3, (4,), (4, 6), 3).predict(100 * x[:, :3], verbose=0)):
+        assert images.min() >= 0 and images.max() <= 1 and images.max() - images.min() > 0.5
+    for discriminator in (conv_discriminator((4, 4), (4,)), conv_discriminator((2, 2), (4,), 4)):
+        assert abs(discriminator.predict(100 * x[:, :16], verbose=0)).max() > 1
 
 
 def test_penalties_are_those_of_the_formula():
@@ -98,6 +107,10 @@ def test_outputs_stay_float32_in_mixed_precision():
         (lambda: dense_discriminator(20, (8,), dropout=1.0), ValueError, "dropout"),
         (lambda: dense_generator(0, (8,), 20), ValueError, "noise_dim"),
         (lambda: dense_discriminator(True, (8,)), TypeError, "input_dim"),
+        (lambda: conv_discriminator((4, 4), (8,), dropout=-0.1), ValueError, "dropout"),
+        (lambda: conv_generator(0, (8,), (4, 4)), ValueError, "noise_dim"),
+        (lambda: conv_encoder((4, 4), (8,), 2, channels=0), ValueError, "channels"),
+        (lambda: conv_decoder(2, (8,), (4, 4), channels=1.5), TypeError, "channels"),
     ],
 )
 def test_sizes_are_checked(build, error, words):
@@ -118,16 +131,44 @@ def test_convolutional_networks_halve_and_double():
     assert decoder.count_params() == 3 * 36 + 36 + 9 * 6 * 4 + 4 + 9 * 4 + 1
 
 
-def test_a_convolution_sees_the_flat_image_row_by_row():
-    encoder = conv_encoder((6, 10), (1,), 2)
-    image = np.random.default_rng(0).uniform(size=(6, 10)).astype("float32")
-    layer = encoder.get_layer("conv_1")
-    network = keras.Model(encoder.inputs, layer.output)
-    found = network.predict(image.reshape(1, 60), verbose=0)[0, :, :, 0]
-    kernel = layer.get_weights()[0][:, :, 0, 0]
+def test_colour_images_have_three_numbers_a_pixel():
+    encoder, decoder = conv_encoder((12, 8), (4, 6), 3, 3), conv_decoder(3, (6, 4), (12, 8), 3)
+    assert encoder.input_shape == decoder.output_shape == (None, 12 * 8 * 3)
+    assert encoder.get_layer("image").output.shape == (None, 12, 8, 3)
+    assert decoder.get_layer("reconstruction").output.shape == (None, 12, 8, 3)
+    assert encoder.count_params() == 9 * 3 * 4 + 4 + 9 * 4 * 6 + 6 + 2 * (36 * 3 + 3)
+    assert decoder.count_params() == 3 * 36 + 36 + 9 * 6 * 4 + 4 + 9 * 4 * 3 + 3
+    generator = conv_generator(5, (6, 4), (12, 8), 3)
+    discriminator = conv_discriminator((12, 8), (4, 6), 3, dropout=0.3)
+    assert generator.output_shape == discriminator.input_shape == (None, 12 * 8 * 3)
+    assert discriminator.output_shape == (None, 1)
+    assert generator.count_params() == 5 * 36 + 36 + 9 * 6 * 4 + 4 + 9 * 4 * 3 + 3
+    assert discriminator.count_params() == 9 * 3 * 4 + 4 + 9 * 4 * 6 + 6 + 36 + 1
+    x = np.random.default_rng(0).uniform(size=(8, 288)).astype("float32")
+    vae = VAE(encoder, decoder)
+    assert vae.reconstruct(x).shape == x.shape
+
+
+@pytest.mark.parametrize("channels, build, activation", [
+    (1, lambda channels: conv_encoder((6, 10), (1,), 2, channels), lambda x: np.maximum(x, 0)),
+    (3, lambda channels: conv_encoder((6, 10), (1,), 2, channels), lambda x: np.maximum(x, 0)),
+    (3, lambda channels: conv_discriminator((6, 10), (1,), channels),
+     lambda x: np.maximum(x, 0.2 * x)),
+])
+def test_a_convolution_sees_the_flat_image_row_by_row(channels, build, activation):
+    network = build(channels)
+    image = np.random.default_rng(0).uniform(size=(6, 10, channels)).astype("float32")
+    layer = network.get_layer("conv_1")
+    kernel = layer.get_weights()[0][:, :, :, 0].astype("float64")
+    network = keras.Model(network.inputs, layer.output)
+    found = network.predict(image.reshape(1, -1), verbose=0)[0, :, :, 0]
     # "same" with stride 2 on even sizes pads one row below and one column to the right.
-    whole = scipy.signal.correlate2d(np.pad(image, ((0, 1), (0, 1))), kernel, "valid")
-    np.testing.assert_allclose(found, np.maximum(whole[::2, ::2], 0), atol=1e-5)
+    padded = np.pad(image, ((0, 1), (0, 1), (0, 0)))
+    whole = sum(
+        scipy.signal.correlate2d(padded[:, :, c], kernel[:, :, c], "valid")
+        for c in range(channels)
+    )
+    np.testing.assert_allclose(found, activation(whole[::2, ::2]), atol=1e-5)
 
 
 def test_a_convolutional_vae_trains_and_its_loss_works_with_logits(tmp_path):
@@ -139,10 +180,27 @@ def test_a_convolutional_vae_trains_and_its_loss_works_with_logits(tmp_path):
     vae.save(tmp_path / "vae.keras")
     loaded = keras.saving.load_model(tmp_path / "vae.keras")
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), vae.predict(x, verbose=0))
-    kernel, bias = vae.decoder.get_layer("logits").get_weights()
-    vae.decoder.get_layer("logits").set_weights([0 * kernel, bias * 0 + 50])
-    loss = float(vae.compute_losses(tf.zeros((2, 64)))[1])
-    assert loss == pytest.approx(64 * 50, rel=1e-4)  # of clipped probabilities: 64 · 16.1
+    kernel, bias = vae.decoder.get_layer("reconstruction").get_weights()
+    vae.decoder.get_layer("reconstruction").set_weights([0 * kernel, bias * 0 + 50])
+    losses = vae.compute_losses(tf.zeros((2, 64)))[1]
+    np.testing.assert_allclose(losses, 64 * 50, rtol=1e-6)  # of clipped probabilities: 64 · 16.1
+
+
+def test_a_convolutional_gan_trains(tmp_path):
+    """Each optimizer moves every weight of its network; images stay in [0, 1]."""
+    x = np.random.default_rng(0).uniform(size=(64, 4 * 8 * 3)).astype("float32")
+    generator = conv_generator(5, (4, 4), (4, 8), 3)
+    gan = GAN(generator, conv_discriminator((4, 8), (4, 4), 3, dropout=0.3), seed=0)
+    gan.compile(keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01))
+    before = [v.numpy() for v in gan.trainable_variables]
+    history = gan.fit(x, epochs=2, batch_size=16, verbose=0).history
+    assert np.isfinite(list(history.values())).all()
+    assert all((v.numpy() != old).any() for v, old in zip(gan.trainable_variables, before))
+    images = gan.generate(9, seed=0)
+    assert images.shape == (9, 96) and images.min() >= 0 and images.max() <= 1
+    gan.save(tmp_path / "gan.keras")
+    loaded = keras.saving.load_model(tmp_path / "gan.keras")
+    np.testing.assert_array_equal(loaded.generate(9, seed=0), images)
 
 
 @pytest.mark.parametrize("shape, filters, words", [
@@ -153,8 +211,11 @@ def test_a_convolutional_vae_trains_and_its_loss_works_with_logits(tmp_path):
     ((0, 28), (4,), "height must be made of positive"),
 ])
 def test_what_cannot_be_convolved_is_refused(shape, filters, words):
-    for build in (lambda: conv_encoder(shape, filters, 2), lambda: conv_decoder(2, filters, shape)):
+    for build in (lambda: conv_encoder(shape, filters, 2), lambda: conv_decoder(2, filters, shape),
+                  lambda: conv_generator(2, filters, shape),
+                  lambda: conv_discriminator(shape, filters)):
         with pytest.raises(ValueError, match=words):
             build()
-    with pytest.raises(TypeError, match="filters must be a sequence"):
-        conv_encoder((28, 28), 16, 2)
+    for build in (lambda: conv_encoder((28, 28), 16, 2), lambda: conv_generator(2, 16, (28, 28))):
+        with pytest.raises(TypeError, match="filters must be a sequence"):
+            build()

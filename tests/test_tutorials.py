@@ -173,7 +173,7 @@ def test_overrides_replace_the_literal_and_nothing_else():
 
 
 def test_wrong_values_reach_the_learner_as_an_error_with_a_name(tmp_path):
-    done = start(["4", "data=digits", "latent_dim=0"], tmp_path, timeout=120)
+    done = start(["5", "data=digits", "latent_dim=0"], tmp_path, timeout=120)
     assert done.returncode != 0 and "ValueError: latent_dim must be" in done.stderr
     done = start(["4", "data=cifar"], tmp_path, timeout=120)
     assert done.returncode != 0 and 'data must be "auto", "mnist" or "digits"' in done.stderr

@@ -18,9 +18,8 @@ import keras
 import numpy as np
 import sklearn.decomposition
 
-from keras_vae import Backup, Run, batches, image_grid, load_images, reconstruction_error
-from keras_vae import reconstructions, training_curves
-from keras_vae.networks import check_sizes, hidden_layers, output_dtype
+from keras_vae import Backup, Run, batches, dense_decoder, dense_encoder, image_grid
+from keras_vae import load_images, reconstruction_error, reconstructions, training_curves
 
 # %% [markdown]
 # ## Parameters
@@ -93,101 +92,15 @@ print(f"floor of the cross-entropy over the test images: {floor:.4f} nats per pi
 # ## The model
 #
 # Keras builds such a network from symbolic tensors: start at an `Input`, apply layers, and name both
-# ends. This is the **functional API**. The two functions below build the two halves; they are the
-# package's own, word for word. `hidden_layers` adds dense layers in between; this chapter uses none.
+# ends. This is the **functional API**. Here is a **sketch** of the model, the least that works; the package's version of the same comes
+# afterwards. The encoder is the first half of the autoencoder, so the two share their layer.
 
 # %%
-def dense_encoder(
-    input_dim,
-    hidden_dims,
-    latent_dim,
-    activation="relu",
-    latent_activation=None,
-    kernel_regularizer=None,
-    activity_regularizer=None,
-    name="encoder",
-):
-    """Build the encoder of an autoencoder: (batch, input_dim) → code, (batch, latent_dim).
-
-    Args:
-        input_dim: Width of an example, at least 1.
-        hidden_dims: Sequence of the hidden layers' widths, in the order in which data passes;
-            `()` for none.
-        latent_dim: Width of the code, at least 1.
-        activation: Of the hidden layers.
-        latent_activation: Of the code; None is linear.
-        kernel_regularizer: Penalty on every layer's weights (A3 §2.1), such as
-            `keras.regularizers.L2(1e-4)`.
-        activity_regularizer: Penalty on the code (A3 §2.1). Keras 3.15 divides it by the batch
-            size; Keras 3.12 and older, the newest for Python 3.10, do not.
-        name: Of the network.
-
-    Returns:
-        A functional `keras.Model`.
-
-    Raises:
-        TypeError, ValueError: A size is not a positive integer.
-    """
-    check_sizes(input_dim=input_dim, hidden_dims=hidden_dims, latent_dim=latent_dim)
-    inputs = keras.Input((input_dim,), name="x")
-    x = hidden_layers(inputs, hidden_dims, activation, kernel_regularizer)
-    code = keras.layers.Dense(
-        latent_dim,
-        latent_activation,
-        kernel_regularizer=kernel_regularizer,
-        activity_regularizer=activity_regularizer,
-        dtype=output_dtype(),
-        name="code",
-    )(x)
-    return keras.Model(inputs, code, name=name)
-
-# %%
-def dense_decoder(
-    latent_dim,
-    hidden_dims,
-    output_dim,
-    output_activation="sigmoid",
-    activation="relu",
-    kernel_regularizer=None,
-    name="decoder",
-):
-    """Build a decoder: (batch, latent_dim) → (batch, output_dim).
-
-    Args:
-        latent_dim: Width of the code, at least 1.
-        hidden_dims: Sequence of the hidden layers' widths, in the order in which data passes.
-        output_dim: Width of an example, at least 1.
-        output_activation: "sigmoid" for images in [0, 1], None for vectors without bounds.
-        activation: Of the hidden layers.
-        kernel_regularizer: Penalty on every layer's weights.
-        name: Of the network.
-
-    Returns:
-        A functional `keras.Model`.
-
-    Raises:
-        TypeError, ValueError: A size is not a positive integer.
-    """
-    check_sizes(latent_dim=latent_dim, hidden_dims=hidden_dims, output_dim=output_dim)
-    inputs = keras.Input((latent_dim,), name="z")
-    x = hidden_layers(inputs, hidden_dims, activation, kernel_regularizer)
-    outputs = keras.layers.Dense(
-        output_dim,
-        output_activation,
-        kernel_regularizer=kernel_regularizer,
-        dtype=output_dtype(),
-        name="reconstruction",
-    )(x)
-    return keras.Model(inputs, outputs, name=name)
-
-# %% [markdown]
-# The encoder's code passes through a ReLU, as in the article. The whole autoencoder is the decoder
-# applied to the encoder's output.
-
-# %%
-encoder = dense_encoder(784, (), code_dim, latent_activation="relu")
-decoder = dense_decoder(code_dim, (), 784)
-autoencoder = keras.Model(encoder.input, decoder(encoder.output), name="autoencoder")
+image = keras.Input((784,))
+code = keras.layers.Dense(code_dim, "relu")(image)
+copy = keras.layers.Dense(784, "sigmoid")(code)
+encoder = keras.Model(image, code)
+autoencoder = keras.Model(image, copy, name="autoencoder")
 autoencoder.summary()
 
 # %% [markdown]
@@ -217,6 +130,39 @@ history = autoencoder.fit(
     validation_batch_size=1000,
     shuffle=False,  # the pipeline has shuffled already
 )
+
+# %% [markdown]
+# Ten test images, and under them what the network makes of their 32 numbers:
+
+# %%
+run.save_figure(
+    reconstructions(x_test[:10], autoencoder.predict(x_test[:10], verbose=0)), "first_copies"
+)
+
+# %% [markdown]
+# ## From the sketch to the package
+#
+# From the next chapter on most networks come from builders, `dense_encoder` and `dense_decoder` of `keras_vae`. They put together the same
+# layers: with the weights that the sketch has just learned they give the same copies. The `()` below lists the widths of hidden layers,
+# none here. The last activation is given by name; without it the last layer is linear. What the builders add:
+#
+# | the sketch | the builders |
+# |---|---|
+# | one layer each | any number of hidden layers |
+# | Keras says that a size is wrong | the message names the argument |
+# | | penalties on the weights and on the code (chapter 3) |
+# | | outputs stay in single precision when the layers compute in half precision |
+
+# %%
+built = keras.Sequential([
+    dense_encoder(784, (), code_dim, latent_activation="relu"),
+    dense_decoder(code_dim, (), 784, output_activation="sigmoid"),
+])
+built.set_weights(autoencoder.get_weights())
+difference = np.abs(
+    built.predict(x_test[:1000], verbose=0) - autoencoder.predict(x_test[:1000], verbose=0)
+).max()
+print("largest difference between the sketch's copies and the builders':", difference)
 
 # %% [markdown]
 # ## The numbers
@@ -318,7 +264,7 @@ run.finish(
 #    <details><summary>Answer</summary>
 #
 #    Nothing: a unit that is zero for every image carries no information. With
-#    `latent_activation=None`, in the line that builds `encoder`, the code is linear and no unit can die.
+#    `keras.layers.Dense(code_dim)`, without "relu", the code is linear and no unit can die.
 #    </details>
 # 4. How many components does PCA need to copy as well as the autoencoder does with 32 numbers? Guess, then compute it.
 #    <details><summary>Answer</summary>

@@ -8,15 +8,13 @@
 # space (隐空间) to a plane, so that the whole of it can be looked at.
 
 # %%
-import math
-
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from keras_vae import VAE, Autoencoder, Backup, Run, SampleGrid, batches, dense_decoder
-from keras_vae import dense_encoder, gaussian_encoder, image_grid, latent_explorer
-from keras_vae import latent_plane, latent_scatter, load_images, training_curves
+from keras_vae import VAE, Autoencoder, Backup, KLWarmUp, Run, SampleGrid, batches
+from keras_vae import dense_decoder, dense_encoder, gaussian_encoder, image_grid
+from keras_vae import latent_explorer, latent_plane, latent_scatter, load_images, training_curves
 
 # %% [markdown]
 # ## Parameters
@@ -65,39 +63,15 @@ print("KL, nats    ", kl.round(2))
 
 # %% [markdown]
 # At the start of training the KL is easy to make small and the reconstruction is not. A network can
-# then switch latent variables off before it has found a use for them. A **warm-up** (KL 预热) lets β rise from 0 to its target.
+# then switch latent variables off before it has found a use for them. A **warm-up** (KL 预热) lets β rise from 0 to its target. The
+# callback `KLWarmUp` does this: at the start of epoch $e$, counted from 0, it sets
+#
+# $$\beta_e = \beta \min(1, e / E)$$
+#
+# where $\beta$ is the target and $E$ the length of the warm-up, here `warm_up_epochs`. (It can count steps instead.)
 
 # %%
-class KLWarmUp(keras.callbacks.Callback):
-    """Raise a VAE's beta in a straight line from 0, in the first epoch, to its target.
-
-    Args:
-        beta: Target, reached in epoch number `epochs` (counted from 0) and kept from there on. It
-            is given here, not read from the model, so that a resumed run knows it.
-        epochs: Length of the warm-up in epochs, at least 1.
-
-    Raises:
-        ValueError: beta is negative or epochs below 1.
-        TypeError: At the start of a run, if the model has no beta.
-
-    Source: Bowman et al. 2016, §3.1; Sønderby et al. 2016, §2.3.
-    """
-
-    def __init__(self, beta, epochs):
-        super().__init__()
-        if not 0 <= beta < math.inf:
-            raise ValueError(f"beta must be a number of at least 0, got {beta!r}")
-        if not epochs >= 1:
-            raise ValueError(f"epochs must be at least 1, got {epochs!r}")
-        self.beta = beta
-        self.epochs = epochs
-
-    def on_train_begin(self, logs=None):
-        if not hasattr(self.model, "beta"):
-            raise TypeError(f"KLWarmUp needs a model with a beta, got {self.model!r}")
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.model.beta = self.beta * min(1, epoch / self.epochs)
+print("β, epoch by epoch:", [1.0 * min(1, epoch / warm_up_epochs) for epoch in range(8)])
 
 # %% [markdown]
 # ## The models
@@ -128,6 +102,7 @@ for name, vae in (("deep", deep), ("shallow", shallow)):
 
 # %%
 settings = {"validation_data": (x_test, None), "validation_batch_size": 1000, "verbose": 2}
+settings["shuffle"] = False  # the pipeline has shuffled already
 dataset = batches(x_train, batch_size, seed, passes)
 deep_history = deep.fit(
     dataset,
@@ -153,7 +128,7 @@ shallow_history = shallow.fit(
 plane = build(hidden_dims, 2, decoder_hidden_dims)
 side = np.linspace(-1.6, 1.6, 10)
 z_film = np.stack(np.meshgrid(side, side[::-1]), axis=-1).reshape(-1, 2)
-film = SampleGrid(plane.decoder, z_film, run.folder / "film", every=3)
+film = SampleGrid(plane.decode, z_film, run.folder / "film", every=3)
 dataset = batches(x_train, batch_size, seed, passes)
 plane_history = plane.fit(
     dataset,
@@ -170,7 +145,8 @@ plane_history = plane.fit(
 run.save_model(deep, "deep_vae")
 high = keras.saving.load_model(run.folder / "deep_vae.keras")
 high.beta = high_beta
-high.fit(batches(x_train, batch_size, seed + 1, passes), epochs=max(1, epochs // 8), verbose=2)
+dataset = batches(x_train, batch_size, seed + 1, passes)
+high.fit(dataset, epochs=max(1, epochs // 8), shuffle=False, verbose=2)
 run.save_model(high, "deep_vae_high_beta")
 run.save_model(plane, "plane_vae")
 
@@ -239,12 +215,14 @@ run.save_figure(figure, "generated")
 # %%
 keras.utils.set_random_seed(seed)
 autoencoder = Autoencoder(
-    dense_encoder(784, hidden_dims, 2), dense_decoder(2, decoder_hidden_dims, 784)
+    dense_encoder(784, hidden_dims, 2),
+    dense_decoder(2, decoder_hidden_dims, 784, output_activation="sigmoid"),
 )
 autoencoder.compile(optimizer="adam", loss="binary_crossentropy", steps_per_execution=20)
-pairs = batches((x_train, x_train), batch_size, seed, passes)
-backup = Backup(run.backups / "plane_autoencoder", pairs)
-autoencoder.fit(pairs, epochs=max(1, plane_epochs // 2), callbacks=[backup], verbose=2)
+dataset = batches(x_train, batch_size, seed, passes)
+backup = Backup(run.backups / "plane_autoencoder", dataset)
+few = max(1, plane_epochs // 2)
+autoencoder.fit(dataset, epochs=few, callbacks=[backup], shuffle=False, verbose=2)
 run.save_model(autoencoder, "plane_autoencoder")
 
 some = x_train[:20000]
@@ -277,7 +255,7 @@ print(f"Open it in a browser: {page.absolute()}")
 # | A0-1 | classes derive from `layers.Model`: an `AttributeError`, there is none | `keras.Model` |
 # | A0-2 | the encoder ends in one ReLU layer: no variance, and no negative mean | two linear heads |
 # | A0-3 | an `Input` made inside `call`, and the encoder applied to it: a shape error | both heads from one pass |
-# | A0-4 | a `KLDivLoss` layer that makes z: there is none, and a divergence is a number, not a sampler | `Sampling`, and the KL in the loss |
+# | A0-4 | a `KLDivLoss` layer that makes z: there is none, and a divergence is a number, not a sampler | $z = \mu + \sigma \varepsilon$, and the KL in the loss |
 # | A0-5 | `fit(data)` with a loss, three outputs and no target: an error | a `train_step` of its own |
 # | A0-6 | noise of shape 28 × 28 where flat rows of 784 are meant: a shape error; flattened, half of it lies below 0, where a sigmoid can't reach | images in [0, 1] |
 # | A0-7 | β times the KL in the formula, no KL in the code | β in the loss |
@@ -297,7 +275,8 @@ relu_encoder = gaussian_encoder(784, hidden_dims, 2)
 relu_encoder.get_layer("z_mean").activation = keras.activations.relu
 relu_vae = VAE(relu_encoder, dense_decoder(2, decoder_hidden_dims, 784), seed=seed)
 relu_vae.compile(optimizer="adam", steps_per_execution=20)
-relu_vae.fit(batches(x_train, batch_size, seed, passes), epochs=max(1, plane_epochs // 5), verbose=2)
+dataset = batches(x_train, batch_size, seed, passes)
+relu_vae.fit(dataset, epochs=max(1, plane_epochs // 5), shuffle=False, verbose=2)
 relu_mean = relu_vae.encode(x_test)[0]
 figure, axes = plt.subplots(1, 2, figsize=(13, 5.6), layout="constrained")
 plt.close(figure)

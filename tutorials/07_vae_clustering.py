@@ -128,7 +128,7 @@ def mixture(h_train, h_test, k):
 # %% [markdown]
 # ## The models
 #
-# For vectors without bounds the likelihood is Gaussian with variance 1, and the decoder's output linear:
+# For vectors without bounds the likelihood is Gaussian with variance 1, and the decoder puts out means, which may be any number:
 # the article squares a sigmoid (erratum A3-5). The reconstruction loss is then
 # $\tfrac12 \lVert x - \hat x \rVert^2 + 50 \log 2 \pi$: half the squared error and a constant. For images it is Bernoulli, as
 # in chapter 4.
@@ -136,7 +136,7 @@ def mixture(h_train, h_test, k):
 # %%
 vector_vae = VAE(
     gaussian_encoder(100, vector_hidden_dims, vector_latent_dim),
-    dense_decoder(vector_latent_dim, vector_hidden_dims[::-1], 100, output_activation=None),
+    dense_decoder(vector_latent_dim, vector_hidden_dims[::-1], 100),
     likelihood="gaussian",
     seed=seed,
     name="vector_vae",
@@ -160,6 +160,7 @@ vector_history = vector_vae.fit(
     callbacks=[Backup(run.backups / "vectors", dataset)],
     validation_data=(v_test, None),
     validation_batch_size=len(v_test),
+    shuffle=False,  # the pipeline has shuffled already
     verbose=0,  # a hundred short epochs: one line for all
 )
 print(f"vectors: {vector_epochs} epochs, −ELBO {vector_history.history['val_loss'][-1]:.2f} nats")
@@ -167,7 +168,8 @@ print(f"vectors: {vector_epochs} epochs, −ELBO {vector_history.history['val_lo
 # %%
 image_vae.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=20)
 dataset = batches(x_train, batch_size, seed, passes)
-image_vae.fit(dataset, epochs=epochs, callbacks=[Backup(run.backups / "images", dataset)], verbose=2)
+backup = Backup(run.backups / "images", dataset)
+image_vae.fit(dataset, epochs=epochs, callbacks=[backup], shuffle=False, verbose=2)
 run.save_model(vector_vae, "vector_vae")
 run.save_model(image_vae, "image_vae")
 
@@ -189,12 +191,15 @@ found = {
 }
 if autoencoder_epochs:
     autoencoder = Autoencoder(
-        dense_encoder(784, hidden_dims, latent_dim), dense_decoder(latent_dim, hidden_dims[::-1], 784)
+        dense_encoder(784, hidden_dims, latent_dim),
+        dense_decoder(latent_dim, hidden_dims[::-1], 784, output_activation="sigmoid"),
     )
     autoencoder.compile(keras.optimizers.Adam(0.001), "mse", steps_per_execution=20)
-    dataset = batches((x_train, x_train), batch_size, seed, passes)
+    dataset = batches(x_train, batch_size, seed, passes)
     backup = Backup(run.backups / "autoencoder", dataset)
-    autoencoder.fit(dataset, epochs=autoencoder_epochs, callbacks=[backup], verbose=2)
+    autoencoder.fit(
+        dataset, epochs=autoencoder_epochs, callbacks=[backup], shuffle=False, verbose=2
+    )
     codes = autoencoder.encode(x_train), autoencoder.encode(x_test)
     found["images: k-means on an autoencoder's codes"] = (y_test, k_means(*codes, 10))
     found["images: mixture on an autoencoder's codes"] = (y_test, mixture(*codes, 10))

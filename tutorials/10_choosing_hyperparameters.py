@@ -103,7 +103,8 @@ def make_vae(latent_dim, beta):
 def train(name, vae, dataset, epochs, callbacks=()):
     """Train the VAE in place, with a backup of that name; return it."""
     vae.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=16)
-    vae.fit(dataset, epochs=epochs, callbacks=[*callbacks, Backup(run.backups / name, dataset)], verbose=0)
+    callbacks = [*callbacks, Backup(run.backups / name, dataset)]
+    vae.fit(dataset, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0)
     return vae
 
 # %% [markdown]
@@ -120,12 +121,12 @@ class FreeBitsVAE(VAE):
 
     def compute_losses(self, x, training=False):
         z_mean, z_log_var = self.encoder(x, training=training)
-        reconstruction = self.decoder(self.sampling([z_mean, z_log_var]), training=training)
-        reconstruction_loss = tf.reduce_mean(self.negative_log_likelihood(x, reconstruction))
+        z = z_mean + tf.exp(0.5 * z_log_var) * self.noise(tf.shape(z_mean))
+        reconstruction_loss = self.negative_log_likelihood(x, self.decoder(z, training=training))
         kl = -0.5 * (1 + z_log_var - tf.square(z_mean) - tf.exp(z_log_var))  # (batch, latent_dim)
-        kl = tf.reduce_mean(kl, axis=0)  # R_j, (latent_dim,)
-        charged = tf.reduce_sum(tf.maximum(kl, free_nats))
-        return reconstruction_loss + self._beta * charged, reconstruction_loss, tf.reduce_sum(kl)
+        charge = tf.reduce_sum(tf.maximum(tf.reduce_mean(kl, axis=0), free_nats))  # the same for the whole batch
+        loss = reconstruction_loss + self._beta * charge
+        return loss, reconstruction_loss, tf.reduce_sum(kl, axis=1)
 
 # %% [markdown]
 # ## Training

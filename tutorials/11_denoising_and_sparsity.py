@@ -82,7 +82,7 @@ def make_autoencoder(code_activation=None, code_penalty=None):
     return Autoencoder(
         dense_encoder(784, hidden_dims, latent_dim, latent_activation=code_activation,
                       activity_regularizer=code_penalty),
-        dense_decoder(latent_dim, hidden_dims[::-1], 784),
+        dense_decoder(latent_dim, hidden_dims[::-1], 784, output_activation="sigmoid"),
     )
 
 
@@ -91,7 +91,7 @@ relu = make_autoencoder("relu")
 sparse = make_autoencoder("relu", keras.regularizers.L1(l1))
 denoiser = Autoencoder(
     dense_encoder(784, (), denoiser_latent_dim, latent_activation="relu"),
-    dense_decoder(denoiser_latent_dim, (), 784),
+    dense_decoder(denoiser_latent_dim, (), 784, output_activation="sigmoid"),
 )
 keras.utils.set_random_seed(seed)
 vae = VAE(
@@ -121,18 +121,20 @@ pairs = pairs.map(noisy_pairs).prefetch(2)
 falling = keras.optimizers.schedules.CosineDecay(learning_rate, denoiser_epochs * len(pairs), alpha=0.05)
 denoiser.compile(keras.optimizers.Adam(falling), "mse", steps_per_execution=20)
 backup = Backup(run.backups / "denoiser", pairs)
-denoiser.fit(pairs, epochs=denoiser_epochs, callbacks=[backup], verbose=2)
+denoiser.fit(pairs, epochs=denoiser_epochs, callbacks=[backup], shuffle=False, verbose=2)
 run.save_model(denoiser, "denoiser")
 
 # %%
 for name, model in (("plain", plain), ("ReLU", relu), ("L1", sparse)):
     model.compile(keras.optimizers.Adam(learning_rate), "binary_crossentropy", steps_per_execution=20)
-    dataset = batches((x_train, x_train), batch_size, seed, passes)
-    model.fit(dataset, epochs=epochs, callbacks=[Backup(run.backups / name, dataset)], verbose=0)
+    dataset = batches(x_train, batch_size, seed, passes)
+    backup = Backup(run.backups / name, dataset)
+    model.fit(dataset, epochs=epochs, callbacks=[backup], shuffle=False, verbose=0)
     print(f"autoencoder, {name}: {epochs} epochs")
 vae.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=20)
 dataset = batches(x_train, batch_size, seed, passes)
-vae.fit(dataset, epochs=epochs, callbacks=[Backup(run.backups / "vae", dataset)], verbose=2)
+backup = Backup(run.backups / "vae", dataset)
+vae.fit(dataset, epochs=epochs, callbacks=[backup], shuffle=False, verbose=2)
 
 # %% [markdown]
 # PCA denoises too: it keeps some components and drops the rest, and with them most of the noise. How many to keep depends on the noise. For each

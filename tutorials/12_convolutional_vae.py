@@ -7,18 +7,14 @@
 # simpler and cheaper one. None of them builds it. Here it is, beside the dense VAE: parameters, seconds, bound and pictures.
 
 # %%
-import math
-
 import keras
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 
-
-from keras_vae import VAE, Backup, Clock, Run, active_units, batches, dense_decoder, elbo
-from keras_vae import gaussian_encoder, image_grid, load_images, reconstruction_error
-from keras_vae import reconstructions
-from keras_vae.networks import check_image, output_dtype
+from keras_vae import VAE, Backup, Clock, Run, active_units, batches, conv_decoder, conv_encoder
+from keras_vae import dense_decoder, elbo, gaussian_encoder, image_grid, load_images
+from keras_vae import reconstruction_error, reconstructions
 
 # %% [markdown]
 # ## Parameters
@@ -55,82 +51,26 @@ print("3 × 3, 16 to 32, 7 × 7 out: parameters", 9 * 16 * 32 + 32, "multiplicat
 
 # %% [markdown]
 # So few parameters do not mean little work. In the encoder a **stride** (步幅) of 2 lets the kernel visit every second pixel and so
-# halves height and width. In the decoder a **transposed convolution** (转置卷积) with stride 2 doubles them.
-#
+# halves height and width. In the decoder a **transposed convolution** (转置卷积) with stride 2 doubles them:
+
+# %%
+image = keras.Input((28, 28, 1))
+half = keras.layers.Conv2D(16, 3, strides=2, padding="same", activation="relu")(image)
+small = keras.layers.Conv2D(32, 3, strides=2, padding="same", activation="relu")(half)
+back = keras.layers.Conv2DTranspose(16, 3, strides=2, padding="same", activation="relu")(small)
+logits = keras.layers.Conv2DTranspose(1, 3, strides=2, padding="same")(back)
+print("height, width, channels:", *(maps.shape[1:] for maps in (image, half, small, back, logits)))
+
+# %% [markdown]
 # ## The models
 #
-# The package's builders are these. Images stay flat outside, `(batch, 784)`, so that nothing else of the course has to change: the network
+# `conv_encoder` stacks one such convolution for each number in `filters`, makes the last maps flat, and puts the two linear heads of the dense
+# encoder on them. `conv_decoder` goes the way back: a dense layer makes small maps out of z, transposed convolutions make them larger, and what
+# comes out are the logits of the pixels. Images stay flat outside, `(batch, 784)`, so that nothing else of the course has to change: the network
 # reshapes them itself.
 
 # %%
-def conv_encoder(image_shape, filters, latent_dim, name="encoder"):
-    """Build a VAE's convolutional encoder: flat images, (batch, pixels) → [z_mean, z_log_var].
-
-    One 3×3 convolution with stride 2 and ReLU for each number of filters; then the two linear
-    heads of `gaussian_encoder`, each (batch, latent_dim).
-
-    Args:
-        image_shape: Height and width in pixels, each divisible by 2 once for each convolution.
-        filters: Sequence of the convolutions' channels, in the order in which data passes.
-        latent_dim: Number of latent variables, at least 1.
-        name: Of the network.
-
-    Returns:
-        A functional `keras.Model`.
-
-    Raises:
-        TypeError, ValueError: A size is not a positive integer, or the image can't be halved.
-
-    Source: LeCun et al. 1998; as a VAE's encoder, A2 §5 names it.
-    """
-    height, width = check_image(image_shape, filters, latent_dim)
-    inputs = keras.Input((height * width,), name="x")
-    x = keras.layers.Reshape((height, width, 1), name="image")(inputs)
-    for i, channels in enumerate(filters, start=1):
-        x = keras.layers.Conv2D(channels, 3, 2, "same", activation="relu", name=f"conv_{i}")(x)
-    x = keras.layers.Flatten(name="flat")(x)
-    z_mean = keras.layers.Dense(latent_dim, dtype=output_dtype(), name="z_mean")(x)
-    z_log_var = keras.layers.Dense(latent_dim, dtype=output_dtype(), name="z_log_var")(x)
-    return keras.Model(inputs, [z_mean, z_log_var], name=name)
-
-# %%
-def conv_decoder(latent_dim, filters, image_shape, name="decoder"):
-    """Build a convolutional decoder: (batch, latent_dim) → flat images in [0, 1].
-
-    A dense layer to small maps with the first number of channels; then one 3×3 transposed
-    convolution with stride 2 for each further number, and a last one to the image's one channel.
-
-    Args:
-        latent_dim: Number of latent variables, at least 1.
-        filters: Sequence of channels, in the order in which data passes: the encoder's reversed.
-        image_shape: Height and width in pixels, each divisible by 2 once for each of them.
-        name: Of the network.
-
-    Returns:
-        A functional `keras.Model`.
-
-    Raises:
-        TypeError, ValueError: A size is not a positive integer, or the image can't be halved.
-
-    Source: Radford et al. 2016, §3, in small.
-    """
-    height, width = check_image(image_shape, filters, latent_dim)
-    scale = 2 ** len(filters)
-    small = (height // scale, width // scale, filters[0])
-    inputs = keras.Input((latent_dim,), name="z")
-    x = keras.layers.Dense(math.prod(small), "relu", name="maps")(inputs)
-    x = keras.layers.Reshape(small, name="small_image")(x)
-    for i, channels in enumerate(filters[1:], start=1):
-        x = keras.layers.Conv2DTranspose(
-            channels, 3, 2, "same", activation="relu", name=f"conv_{i}"
-        )(x)
-    x = keras.layers.Conv2DTranspose(1, 3, 2, "same", name="logits")(x)
-    x = keras.layers.Reshape((height * width,), name="flat")(x)
-    # The sigmoid comes last, so that the loss finds the logits behind it.
-    outputs = keras.layers.Activation("sigmoid", dtype=output_dtype(), name="reconstruction")(x)
-    return keras.Model(inputs, outputs, name=name)
-
-# %%
+keras.utils.set_random_seed(seed)  # the layers above have drawn weights, too
 conv_networks = (
     conv_encoder((28, 28), filters, latent_dim),
     conv_decoder(latent_dim, filters[::-1], (28, 28)),
@@ -173,7 +113,7 @@ for name, vae in vaes.items():
     vae.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=20)
     dataset = batches(x_train, batch_size, seed, passes)
     history = vae.fit(
-        dataset, epochs=epochs, verbose=2,
+        dataset, epochs=epochs, shuffle=False, verbose=2,
         callbacks=[Clock(), Backup(run.backups / name, dataset)],
         validation_data=(x_test, None), validation_batch_size=1000,
     )
@@ -303,7 +243,8 @@ run.finish(data, [(name, value, expected.get(name, {})) for name, value in rows]
 #        keras.utils.set_random_seed(seed)
 #        fresh = VAE.from_config(vae.get_config())  # the same networks, with new weights
 #        fresh.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=20)
-#        fresh.fit(batches(x_train[:, order], batch_size, seed, passes), epochs=1, verbose=0)
+#        shuffled = batches(x_train[:, order], batch_size, seed, passes)
+#        fresh.fit(shuffled, epochs=1, shuffle=False, verbose=0)
 #        loss = fresh.evaluate(x_test[:, order], batch_size=1000, verbose=0)[0]
 #        print(f"{name}: {loss:.1f} nats on shuffled pixels, {curves[name][0]:.1f} in order")
 #    ```

@@ -123,7 +123,7 @@ for digit in held_out:
     vae.compile(keras.optimizers.Adam(learning_rate), steps_per_execution=20)
     dataset = batches(kept, batch_size, seed, passes)
     backup = Backup(run.backups / f"without {digit}", dataset)
-    vae.fit(dataset, epochs=epochs, callbacks=[backup], verbose=0)
+    vae.fit(dataset, epochs=epochs, callbacks=[backup], shuffle=False, verbose=0)
     copies = vae.reconstruct(x_test)
     bound = log_likelihood(vae, x_test, num_samples)
     by_contour = (-bound - least) / contour

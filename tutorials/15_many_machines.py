@@ -10,7 +10,6 @@
 
 # %%
 import contextlib
-import csv
 import pathlib
 import re
 import shutil
@@ -24,7 +23,6 @@ import tensorflow as tf
 
 from keras_vae import VAE, Run, dense_decoder, gaussian_encoder, load_images
 from keras_vae.distributed import local_workers, train_demo
-from keras_vae.report import make_folder, write_aside
 
 # Two devices made of one processor. This must stand before TensorFlow's first computation.
 tf.config.set_logical_device_configuration(
@@ -45,8 +43,7 @@ patience = 200  # seconds that a pair of workers may take, before it is given up
 # %% [markdown]
 # ## Data
 #
-# Each worker loads the data itself. All shuffle with the same seed, so all have the same **global batch** (全局批次), and each keeps a part of it: no image is
-# used twice, none is left out.
+# Each worker loads the data itself. All shuffle with the same seed, so all have the same **global batch** (全局批次), and each keeps a part of its own.
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -59,12 +56,11 @@ print(f"{steps} steps an epoch, each on {batch_size} images: {batch_size // 2} f
 # %% [markdown]
 # ## The formulas
 #
-# The loss of a batch is a mean over its B images, so its gradient is a mean too. Cut the batch into n equal parts: the mean of the parts' gradients is the
-# gradient of the whole. Nothing is lost but the order of the sums.
+# The loss of a batch is a mean over its B images, and so is its gradient. Cut the batch into n equal parts: the mean of the parts' gradients is that of the whole.
 #
 # $$\nabla L = \frac1B \sum_{i=1}^{B} \nabla \ell_i = \frac1n \sum_{k=1}^{n} \Big( \frac nB \sum_{i \in \text{part } k} \nabla \ell_i \Big)$$
 #
-# Each machine divides its part's mean by n, then all add up. That is the line `losses[0] / …num_replicas_in_sync` in the VAE of chapter 4. A linear model shows it:
+# Each machine divides its part's mean by n, then all add up. That is the line `tf.reduce_mean(losses[0]) / replicas` in `VAE.train_step`. A linear model shows it:
 
 # %%
 rng = np.random.default_rng(seed)
@@ -90,108 +86,25 @@ print("two halves:     ", gradient(slice(0, 4)) / 2 + gradient(slice(4, 8)) / 2)
 # ## The model
 #
 # The VAE of chapter 4 (784–64–64–64–784). Its `train_step` stays as it is; a **strategy** (分布策略) of `tf.distribute` runs it on every **replica** (副本), and its
-# optimizer all-reduces the gradients. What is missing is the loop: `fit` of Keras 3 cannot do it on several machines (below). This one can. It is the
-# package's function, and its last third is all that `fit` does:
+# optimizer all-reduces the gradients. Here are two replicas in this process, and a few steps on one batch:
 
 # %%
-def fit_distributed(
-    model, dataset, epochs, strategy, callbacks=(), checkpoint_dir=None, verbose=1
-):
-    """Train under a `tf.distribute` strategy, on one machine or many; return a Keras `History`.
-
-    Every worker calls this with the same arguments. (`fit` of Keras 3 does not support
-    `MultiWorkerMirroredStrategy`: keras#20585.) History holds the epochs of this call.
-
-    Args:
-        model: Compiled Keras model, made and compiled within `strategy.scope()`.
-        dataset: `tf.data` pipeline of global batches, the same on every worker: seed its shuffling.
-            Each replica takes its own part of every batch. Where a last, smaller batch cannot be
-            shared out evenly, the examples of its smaller part count for more.
-        epochs: Number of epochs in all, with those before an interruption.
-        strategy: A synchronous one, such as `MirroredStrategy` or `MultiWorkerMirroredStrategy`.
-            Make it once in a process: TensorFlow mixes up two of them on the same devices.
-        callbacks: Keras callbacks. They run on every worker: one that writes files belongs on the
-            chief alone, where `strategy.extended.should_checkpoint` is true. At the end of an epoch
-            the logs are those of all replicas, after a batch those of one.
-        checkpoint_dir: Folder that all workers see. After every epoch the chief leaves there the
-            weights, a VAE's beta, the state of optimizers and noise, written aside and renamed. If
-            it holds a checkpoint, the training goes on from there, with the data in the same order.
-        verbose: 0, 1 or 2, as in `fit`, for the chief; the others are silent.
-
-    Raises:
-        ValueError: The model was not made and compiled within the scope, or the workers do not see
-            the same checkpoint.
-        TypeError: The pipeline is infinite or its length unknown.
-        OSError: The folder cannot be made or written.
-        tf.errors.OpError: Another worker was lost. Start all of them again.
-
-    Source: A3 §6, A4 §5; TensorFlow's guide "Custom training with tf.distribute.Strategy".
-    """
-    if not model.compiled or model.distribute_strategy is not strategy:
-        raise ValueError("model must be made and compiled within strategy.scope()")
-    chief, steps, first = strategy.extended.should_checkpoint, len(dataset), 0
-    with strategy.scope():
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-    if checkpoint_dir:
-        checkpoint_dir = pathlib.Path(checkpoint_dir)
-        if chief:
-            make_folder(checkpoint_dir)
-        saved = sorted(checkpoint_dir.glob("epoch_*.weights.h5"))
-        first = int(saved[-1].name[len("epoch_") : -len(".weights.h5")]) if saved else 0
-
-        @tf.function
-        def mean_over_replicas():
-            return strategy.reduce("MEAN", strategy.run(tf.constant, (float(first),)), axis=None)
-
-        if mean_over_replicas() != first:
-            raise ValueError(
-                f"checkpoint_dir must be a folder that all workers see: in {checkpoint_dir} this "
-                f"worker finds the checkpoint of epoch {first}, and another worker does not"
-            )
-        if saved:
-            model.load_weights(saved[-1])
-    for _ in range(first):
-        for _ in dataset:  # the order of an epoch depends on how many the pipeline has given
-            pass
-    options = tf.data.Options()
-    # Shares of each batch; files dealt out among the workers would make other batches.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    shared = strategy.experimental_distribute_dataset(dataset.with_options(options))
-
-    @tf.function
-    def train_step(iterator):
-        return strategy.run(model.train_step, (next(iterator),))
-
-    watchers = keras.callbacks.CallbackList(
-        list(callbacks), add_history=True, add_progbar=bool(chief and verbose), model=model,
-        epochs=epochs, steps=steps, verbose=verbose if chief else 0,
-    )
-    model.stop_training, logs = False, {}
-    watchers.on_train_begin()
-    for epoch in range(first, epochs):
-        model.reset_metrics()
-        watchers.on_epoch_begin(epoch)
-        iterator = iter(shared)
-        for step in range(steps):
-            watchers.on_train_batch_begin(step)
-            values = train_step(iterator)
-            values = {k: strategy.experimental_local_results(v)[0] for k, v in values.items()}
-            watchers.on_train_batch_end(step, values)
-        logs = {name: float(value) for name, value in model.get_metrics_result().items()}
-        watchers.on_epoch_end(epoch, logs)
-        if checkpoint_dir and chief:
-            path = checkpoint_dir / f"epoch_{epoch + 1:06d}.weights.h5"
-            write_aside(path, model.save_weights)
-            for old in checkpoint_dir.glob("epoch_*.weights.h5"):
-                if old != path:
-                    old.unlink()
-        if model.stop_training:
-            break
-    watchers.on_train_end(logs)
-    return model.history
+# One strategy each for the whole process: a second one for the same devices disturbs the first.
+strategies = {num: tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(num)]) for num in (1, 2)}
+with strategies[2].scope():
+    small = VAE(gaussian_encoder(784, (64,), 64), dense_decoder(64, (64,), 784), seed=seed)
+    small.compile("adam")
+    small.optimizer.build(small.trainable_variables)
+one_batch = tf.data.Dataset.from_tensor_slices(x_train[:batch_size]).batch(batch_size).repeat(5)
+step = tf.function(lambda part: strategies[2].run(small.train_step, (part,)))
+for parts in strategies[2].experimental_distribute_dataset(one_batch):
+    step(parts)  # each replica takes its half; both then have the same new weights
+    print(f"loss so far: {float(small.get_metrics_result()['loss']):.1f}")
 
 # %% [markdown]
+# Such a loop has to be written, because `fit` of Keras 3 cannot run it on several machines (below). The package's `fit_distributed` is this loop, with
+# epochs and callbacks as in `fit`. After every epoch one of the workers saves a checkpoint, and a run that finds one goes on from there.
+#
 # How does a worker know the others? TensorFlow reads it from the environment. By hand, it is the variable `TF_CONFIG`, the same on all machines but for the index:
 #
 #     TF_CONFIG='{"cluster": {"worker": ["10.0.0.1:8888", "10.0.0.2:8888"]}, "task": {"type": "worker", "index": 0}}'
@@ -209,8 +122,7 @@ def fit_distributed(
 # %%
 def history_of(folder):
     """Return the loss of each epoch, from the table that the chief wrote."""
-    with open(folder / "history.csv", encoding="utf-8") as file:
-        return [float(row["loss"]) for row in csv.DictReader(file)]
+    return np.genfromtxt(folder / "history.csv", delimiter=",", names=True)["loss"].tolist()
 
 
 def workers(name, noise_seed=seed, fresh=True):
@@ -223,10 +135,9 @@ def workers(name, noise_seed=seed, fresh=True):
 
 
 def wait_for(processes):
-    """Wait for two workers; stop with what they printed if one of them fails."""
-    for i, process in enumerate(processes):
-        if process.wait(patience) != 0:
-            raise RuntimeError(f"worker {i} failed: see the .log files in {run.folder}")
+    """Wait for two workers; stop if one of them fails."""
+    if any(process.wait(patience) for process in processes):
+        raise RuntimeError(f"a worker failed: see the .log files in {run.folder}")
 
 # %% [markdown]
 # ## Training
@@ -241,10 +152,6 @@ def loopback_bytes():
     counters = pathlib.Path("/proc/net/dev")
     found = counters.exists() and re.search(r"\blo:\s*(\d+)", counters.read_text())
     return int(found[1]) if found else 0
-
-
-# One object each for the whole process: a second one for the same devices disturbs the first.
-strategies = {num: tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(num)]) for num in (1, 2)}
 
 
 def replicas(num, noise_seed):
@@ -273,8 +180,7 @@ for (who, noise), values in losses.items():
 
 # %% [markdown]
 # Now a worker dies in the middle of an epoch, without a word, as a machine does that loses its power. The other one notices, because the dead one's heartbeat stops; it raises an error
-# and ends. Then both are started again with the same command. They find the checkpoint of the last whole epoch, with the weights, the optimizer's moments, the state of the noise and the number
-# of the epoch, and go on.
+# and ends. Then both are started again with the same command. They find the checkpoint of the last whole epoch (weights, the optimizer's moments, the state of the noise), and go on.
 
 # %%
 def position(folder):
@@ -332,8 +238,7 @@ for name, value in same.items():
     print(f"{name:40} {value:.1e}")
 
 # %% [markdown]
-# Then the speed. Two processes on one machine share its cores, so they can't show it. Arithmetic can. It needs two numbers: the bytes of the gradient, and the seconds that a machine computes for
-# one step. Here they are for the networks of A1 (chapter 4) and A2 (chapter 6), on this machine.
+# Then the speed. Two processes on one machine share its cores, so they can't show it. Arithmetic can, from the bytes of a gradient and the seconds of a step: here for the networks of A1 (chapter 4) and A2 (chapter 6).
 
 # %%
 def seconds_a_step(vae, batch):
@@ -414,12 +319,11 @@ marks = {
     "two workers": {"marker": "x", "ms": 7, "color": "#CC6677"},
     "killed and resumed": {"marker": "+", "ms": 17, "color": "black"},
 }
-for ax, noise in zip(axes, ("exact", "noise")):
+for ax, noise, title in zip(axes, ("exact", "noise"), ("exact: without noise", "with noise")):
     for who, mark in marks.items():
         if (who, noise) in losses:
             ax.plot(counts, losses[who, noise], mfc="none", mew=1.5, lw=0.7, label=who, **mark)
-    ax.set(title={"exact": "exact: without noise", "noise": "with noise"}[noise], xlabel="epoch")
-    ax.set(ylabel="loss on the training data, nats", xticks=counts)
+    ax.set(title=title, xlabel="epoch", ylabel="loss on the training data, nats", xticks=counts)
     ax.grid(alpha=0.3)
     ax.legend()
 run.save_figure(figure, "curves")
@@ -492,6 +396,5 @@ run.finish(data, [(name, value, expected.get(name, {})) for name, value in rows]
 #    print(f"bfloat16:               {efficiency(8, seconds, num_bytes / 2, 1):.2f}")
 #    print(f"every fourth step only: {efficiency(8, 4 * seconds, num_bytes, 1):.2f}")
 #    ```
-#    On our machine, where a step computed for 12 milliseconds: 0.27, 0.42 and 0.59. Neither is needed where efficiency is near 1
-#    already: draw your own curve first.
+#    On our machine, where a step computed for 12 milliseconds: 0.27, 0.42 and 0.59. Where efficiency is near 1 already, neither is needed.
 #    </details>

@@ -7,6 +7,8 @@
 # digits, prints the number that gives it away before any picture does, and puts the cure beside it.
 
 # %%
+import re
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,7 +37,8 @@ def train_vae(beta, callbacks=()):
         gaussian_encoder(784, (64,), 10), dense_decoder(10, (64,), 784), beta=beta, seed=seed
     )
     vae.compile(keras.optimizers.Adam(0.005), steps_per_execution=23)
-    vae.fit(batches(x_train, 128, seed, 2), epochs=epochs, callbacks=list(callbacks), verbose=0)
+    dataset = batches(x_train, 128, seed, 2)
+    vae.fit(dataset, epochs=epochs, callbacks=list(callbacks), shuffle=False, verbose=0)
     return vae
 
 
@@ -137,7 +140,7 @@ before = float(np.min(encoder(x)[1]))
 with tf.GradientTape() as tape:
     z_mean, output = encoder(x)
     z = z_mean + tf.exp(tf.math.log(output)) * tf.random.stateless_normal((128, 10), (seed, 0))
-    loss = tf.reduce_mean(keras.losses.binary_crossentropy(x, decoder(z)))
+    loss = tf.reduce_mean(keras.losses.binary_crossentropy(x, decoder(z), from_logits=True))
 keras.optimizers.Adam().apply_gradients(zip(tape.gradient(loss, variables), variables))
 lost = float(np.mean([np.isnan(v).any() for v in variables]))
 print(f"least output before the first step: {before:.2f}; loss: {float(loss)}")
@@ -169,7 +172,8 @@ rows.append(("3: weight arrays with NaN, share", lost, {}))
 
 # %%
 keras.utils.set_random_seed(seed)
-encoder, decoder = dense_encoder(784, (), 32), dense_decoder(32, (), 784)
+encoder = dense_encoder(784, (), 32)
+decoder = dense_decoder(32, (), 784, output_activation="sigmoid")
 careless = keras.Model(encoder.input, decoder(encoder.output))
 careless.compile("adam", "binary_crossentropy")
 losses = careless.fit(255 * x_train, 255 * x_train, epochs=5, verbose=0).history["loss"]
@@ -180,15 +184,14 @@ side_by_side(
 )
 
 # %% [markdown]
-# **Cure**: divide by 255. The package's models do not start:
+# **Cure**: divide by 255. The package's models refuse the first batch, before a weight moves:
 
 # %%
 try:
-    good.fit(255 * x_train)
-except ValueError as error:
-    print("ValueError:", error)
+    good.fit(255 * x_train, verbose=0)
+except tf.errors.InvalidArgumentError as error:
+    print("InvalidArgumentError:", re.search("assertion failed.*", str(error))[0])
 rows.append(("4: last loss", losses[-1], {}))
-
 
 # %% [markdown]
 # ## 5. A discriminator that wins
@@ -204,13 +207,13 @@ def train_gan(g_rate, d_rate, dropout=0.3, label_smoothing=0.1, noise_dim=16):
     gan = GAN(
         dense_generator(noise_dim, (128,), 784),
         dense_discriminator(784, (128,), dropout=dropout),
-        noise_dim,
         label_smoothing=label_smoothing,
         seed=seed,
     )
     adam = keras.optimizers.Adam
     gan.compile(adam(g_rate, beta_1=0.5), adam(d_rate, beta_1=0.5), steps_per_execution=45)
-    logs = gan.fit(batches(x_train, 64, seed, 2), epochs=gan_epochs, verbose=0).history
+    dataset = batches(x_train, 64, seed, 2)
+    logs = gan.fit(dataset, epochs=gan_epochs, shuffle=False, verbose=0).history
     return gan, {name: values[-1] for name, values in logs.items()}
 
 

@@ -28,12 +28,12 @@ run = Run("find_the_bug")
 found = {}  # what the listings show
 
 # %% [markdown]
-# Several listings train a small VAE: 784–64–z8–64–784. They differ in the loss only, so here is the rest. `train`
-# takes a function that computes the loss of a batch.
+# Several listings train a small VAE: 784–64–z8–64–784. They differ in the loss only, so here is the rest, and there is no mistake
+# in it. The decoder puts out logits: `tf.sigmoid` makes pixels of them. `train` takes a function that computes the loss of a batch.
 
 # %%
 def small_networks():
-    """Return an encoder with two heads and a decoder, from the same first weights each time."""
+    """Return an encoder with two heads and a decoder, with the same first weights each time."""
     keras.utils.set_random_seed(seed)
     return gaussian_encoder(784, (64,), 8), dense_decoder(8, (64,), 784)
 
@@ -67,9 +67,9 @@ def kl_of(z_mean, z_log_var):
     return -0.5 * tf.reduce_sum(1 + z_log_var - z_mean**2 - tf.exp(z_log_var), axis=1)
 
 
-def nats_of(x, x_hat):
+def nats_of(x, logits):
     """Return the Bernoulli reconstruction loss of each image in nats, (batch,)."""
-    return 784 * keras.losses.binary_crossentropy(x, x_hat)
+    return tf.reduce_sum(tf.nn.softplus(logits) - x * logits, axis=1)
 
 # %% [markdown]
 # ## Listing 1
@@ -79,7 +79,8 @@ def nats_of(x, x_hat):
 # %%
 def listing_1():
     images = (255 * x_train).astype("float32")
-    encoder, decoder = dense_encoder(784, (), 32), dense_decoder(32, (), 784)
+    encoder = dense_encoder(784, (), 32)
+    decoder = dense_decoder(32, (), 784, output_activation="sigmoid")
     autoencoder = keras.Model(encoder.input, decoder(encoder.output))
     autoencoder.compile("adam", "binary_crossentropy")
     return autoencoder.fit(images, images, epochs=5, verbose=0).history["loss"]
@@ -113,8 +114,8 @@ def listing_2():
 
     train(loss_of_batch, encoder.trainable_variables + decoder.trainable_variables)
     z_mean, z_log_var = encoder(x_test)
-    drawn = decoder(tf.random.normal((32, 8)))
-    return float(tf.reduce_mean(kl_of(z_mean, z_log_var))), np.array(drawn), float(tf.math.reduce_std(z_mean))
+    drawn = np.array(tf.sigmoid(decoder(tf.random.normal((32, 8)))))
+    return float(tf.reduce_mean(kl_of(z_mean, z_log_var))), drawn, float(tf.math.reduce_std(z_mean))
 
 
 rate, drawn, spread = listing_2()
@@ -188,7 +189,8 @@ print("least z_mean over the test images:", found[4])
 # %%
 def listing_5():
     keras.utils.set_random_seed(seed)
-    encoder, decoder = dense_encoder(784, (64,), 32), dense_decoder(32, (64,), 784)
+    encoder = dense_encoder(784, (64,), 32)
+    decoder = dense_decoder(32, (64,), 784, output_activation="sigmoid")
 
     def loss_of_batch(x):
         x_hat = decoder(encoder(x))
@@ -209,7 +211,8 @@ run.save_figure(figure, "listing_5")
 # <details><summary>Answer</summary>
 #
 # The decoder ends in a sigmoid and the loss applies another one (erratum A2-3). The network learns the *logit* of a pixel
-# where the pixel should stand: every pixel above one half goes to white, every one below to black. One sigmoid, in one place.
+# where the pixel should stand: every pixel above one half goes to white, every one below to black. One sigmoid, in one place:
+# `VAE` takes a decoder that puts out logits, and refuses this one.
 # </details>
 #
 # ## Listing 6
@@ -317,7 +320,7 @@ def listing_9():
 
     train(loss_of_batch, encoder.trainable_variables + decoder.trainable_variables)
     z_mean, z_log_var = encoder(x_test)
-    copies = np.array(decoder(z_mean))
+    copies = np.array(tf.sigmoid(decoder(z_mean)))
     return float(tf.reduce_mean(kl_of(z_mean, z_log_var))), float(copies.std(axis=0).max())
 
 
@@ -367,22 +370,22 @@ print("ValueError:", found[10])
 
 # %%
 class OneOptimizerGAN(GAN):
+    def compile(self, optimizer):
+        keras.Model.compile(self, optimizer)
+
     def train_step(self, real):
         variables = self.trainable_variables
         with tf.GradientTape() as tape:
             losses = self.compute_losses(real, training=True)
-        self.g_optimizer.apply_gradients(zip(tape.gradient(losses[1], variables), variables))
-        return self._track(losses, real)
+            g_loss = tf.reduce_mean(losses[1])
+        self.optimizer.apply_gradients(zip(tape.gradient(g_loss, variables), variables))
+        return self._track(losses)
 
 
 def listing_11():
     keras.utils.set_random_seed(seed)
-    gan = OneOptimizerGAN(dense_generator(16, (64,), 784), dense_discriminator(784, (64,)), 16, seed=seed)
-    optimizer = keras.optimizers.Adam()
-    gan.compile(optimizer, "adam")
-    optimizer.built = False
-    optimizer = gan.g_optimizer = keras.optimizers.Adam()
-    optimizer.build(gan.trainable_variables)
+    gan = OneOptimizerGAN(dense_generator(16, (64,), 784), dense_discriminator(784, (64,)), seed=seed)
+    gan.compile("adam")
     logs = gan.fit(x_train, epochs=epochs, batch_size=128, verbose=0).history
     return logs, gan.generate(8, seed=seed)
 
