@@ -35,7 +35,7 @@ RUNS = {"VAE, batch 256": 256, "GAN, batch 32": 32, "GAN, batch 256": 256}
 ROWS = {
     "a": "`fit` as in the chapters: fed by `batches`, twenty steps or fifty per execution",
     "a, plain": "`fit` on arrays, default `compile`",
-    "b": "Keras, the step found in most copies, on arrays, default `compile`",
+    "b": "Keras, a step as copies of its examples have it, on arrays, default `compile`",
     "b, fed as a": "the same step, fed and compiled as `fit` here",
     "c": "PyTorch, `DataLoader`",
     "d": "PyTorch, indexed tensors, fused Adam",

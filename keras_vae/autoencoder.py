@@ -8,7 +8,7 @@ import tensorflow as tf
 class Autoencoder(keras.Model):
     """Reconstruct x: x → encoder → code → decoder → reconstruction. Source: A1 §4.1; A4 §3.1.
 
-    Compile it with a Keras loss. `fit(x)` is `fit(x, x)`, but not under a strategy: give it both.
+    Compile it with a Keras loss. `fit(x)` is `fit(x, x)`; with weights or under a strategy write both.
 
     Args:
         encoder, decoder: Functional or Sequential: x → code, (batch, latent_dim); code → target.
@@ -53,11 +53,12 @@ class Autoencoder(keras.Model):
         y, shape = tf.convert_to_tensor(x if y is None else y), self.decoder.output_shape
         if not y.dtype.is_floating or not y.shape.is_compatible_with(shape):
             raise ValueError(f"target must be floating point {shape}, got {y.dtype.name} {y.shape}")
+        y = tf.ensure_shape(y, shape)
         least, greatest = (-1e-3, 1.001) if self.bounded else (y.dtype.min, y.dtype.max)
         found = [f"target must lie in [{least}, {greatest}]:", tf.reduce_min(y), tf.reduce_max(y)]
         good = (found[1] >= least) & (found[2] <= greatest)  # false for NaN
         with tf.control_dependencies([tf.raw_ops.Assert(condition=good, data=found)]):
-            return tf.identity(x), tf.ensure_shape(y, shape), sample_weight
+            return tf.identity(x), tf.identity(y), sample_weight
 
     def get_config(self):
         config = {"encoder": self.encoder, "decoder": self.decoder,

@@ -27,7 +27,7 @@ class IWAE(VAE):
 
     def __init__(self, encoder, decoder, num_importance_samples=5, **kwargs):
         super().__init__(encoder, decoder, **kwargs)
-        if num_importance_samples not in range(1, 2**31):
+        if num_importance_samples < 1 or int(num_importance_samples) != num_importance_samples:
             raise ValueError(f"num_importance_samples must be 1, 2 …: {num_importance_samples!r}")
         self.num_importance_samples = int(num_importance_samples)
 

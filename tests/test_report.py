@@ -37,7 +37,8 @@ def test_a_run_leaves_pictures_models_and_a_table(tmp_path, capsys):
     run = Run("99_test", root=tmp_path)
     picture = figure()
     assert run.save_figure(picture, "picture") is picture
-    run.save_model(small_vae(), "model")
+    vae = small_vae()
+    run.save_model(vae, "model")
     run.finish("mnist", ROWS)
     out = capsys.readouterr().out
     lines = out.partition("measure")[2].splitlines()
@@ -46,7 +47,7 @@ def test_a_run_leaves_pictures_models_and_a_table(tmp_path, capsys):
     results = json.loads((tmp_path / "99_test" / "results.json").read_text(encoding="utf-8"))
     assert [row["inside"] for row in results["rows"]] == [True, False, None]
     assert results["data"] == "mnist" and results["versions"]["keras"] == keras.__version__
-    assert keras.saving.load_model(tmp_path / "99_test" / "model.keras").name == "vae"
+    assert keras.saving.load_model(tmp_path / "99_test" / "model.keras").name == vae.name
     assert (tmp_path / "99_test" / "picture.png").stat().st_size > 1000
 
 

@@ -158,7 +158,7 @@ print(f"{'PCA':20}  {pca_mse:.5f}")
 # The sketch can be saved as it is:
 
 # %%
-autoencoders["mse"].save(run.folder / "sketch.keras")
+run.save_model(autoencoders["mse"], "sketch")
 again = keras.saving.load_model(run.folder / "sketch.keras")
 print("loaded:", type(again).__name__)
 
