@@ -8,7 +8,7 @@ import tensorflow as tf
 class Autoencoder(keras.Model):
     """Reconstruct x: x → encoder → code → decoder → reconstruction. Source: A1 §4.1; A4 §3.1.
 
-    Compile it with a Keras loss. `fit(x)` is `fit(x, x)`; with weights or under a strategy write both.
+    Compile it with a Keras loss. `fit(x)` is `fit(x, x)`; with weights or a strategy, write both.
 
     Args:
         encoder, decoder: Functional or Sequential: x → code, (batch, latent_dim); code → target.
