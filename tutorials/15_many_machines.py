@@ -94,7 +94,6 @@ strategies = {num: tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(num
 with strategies[2].scope():
     small = VAE(gaussian_encoder(784, (64,), 64), dense_decoder(64, (64,), 784), seed=seed)
     small.compile("adam")
-    small.optimizer.build(small.trainable_variables)
 one_batch = tf.data.Dataset.from_tensor_slices(x_train[:batch_size]).batch(batch_size).repeat(5)
 step = tf.function(lambda part: strategies[2].run(small.train_step, (part,)))
 for parts in strategies[2].experimental_distribute_dataset(one_batch):
