@@ -18,6 +18,8 @@ import pytest
 
 try:
     from selenium import webdriver
+    from selenium.webdriver.common.actions.action_builder import ActionBuilder
+    from selenium.webdriver.common.actions.pointer_input import PointerInput
 except ModuleNotFoundError:
     webdriver = None
 
@@ -543,10 +545,8 @@ def test_a_finger_on_a_narrow_screen(shown):
                       "return [r.left, r.top, r.width, r.height]")
     digit = shown.find("digit").rect
     assert digit["y"] >= 0 and frame[1] + frame[3] <= 844  # both are on the screen, at the start
-    finger = webdriver.common.actions.pointer_input.PointerInput("touch", "finger")
-    action = webdriver.common.actions.action_builder.ActionBuilder(
-        shown.browser, mouse=finger, duration=50
-    )
+    finger = PointerInput("touch", "finger")
+    action = ActionBuilder(shown.browser, mouse=finger, duration=50)
     pointer = action.pointer_action
     start, end = [(round(frame[0] + s * frame[2]), round(frame[1] + t * frame[3]))
                   for s, t in ((0.3, 0.8), (0.7, 0.25))]
