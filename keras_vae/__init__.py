@@ -1,21 +1,36 @@
 """Corrected Keras models (autoencoder, VAE, GAN) and what a course about them needs."""
 
-try:
-    import tensorflow  # noqa: F401
-except ModuleNotFoundError as error:
-    if error.name != "tensorflow":
-        raise
+import importlib.util
+import json
+import os
+import pathlib
+import sys
+
+if importlib.util.find_spec("tensorflow") is None:
     raise ModuleNotFoundError(
-        'keras_vae needs TensorFlow: pip install "keras_vae[tensorflow]", '
-        'or "keras_vae[tensorflow-cpu]" for the smaller one',
+        "keras_vae needs TensorFlow: pip install tensorflow, "
+        "or the smaller one, without GPU: pip install tensorflow-cpu",
         name="tensorflow",
-    ) from None
+    )
 
-import keras
 
-if keras.backend.backend() != "tensorflow":
+def _backend():
+    """Return the name of Keras's backend, found as Keras finds it, but without importing it yet."""
+    if "keras" in sys.modules:
+        return sys.modules["keras"].config.backend()
+    if os.environ.get("KERAS_BACKEND"):
+        return os.environ["KERAS_BACKEND"]
+    home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+    try:
+        text = pathlib.Path(home, "keras.json").read_text("utf-8")
+        return json.loads(text).get("backend", "tensorflow")
+    except (OSError, ValueError):
+        return "tensorflow"  # Keras's own choice
+
+
+if _backend() != "tensorflow":  # asked first: with TensorFlow loaded, torch can abort the process
     raise ImportError(
-        f"keras_vae needs Keras on TensorFlow, but Keras runs on {keras.backend.backend()}: "
+        f"keras_vae needs Keras on TensorFlow, but Keras runs on {_backend()}: "
         "set the environment variable KERAS_BACKEND=tensorflow before the first import"
     )
 

@@ -9,6 +9,28 @@ import pytest  # noqa: E402
 
 import keras_vae  # noqa: E402
 
+# Files and tests that take longer: they train for minutes, start processes or a browser. All others
+# are marked quick.
+SLOW = {
+    "test_distributed",
+    "test_errata",
+    "test_explorer",
+    "test_interrupted",
+    "test_runner",
+    "test_site",
+    "test_tutorials",
+    "test_a_fresh_process_predicts_the_same_and_resumes_to_the_bit",
+    "test_chapter_4s_sketch_trains_alone_in_an_empty_folder",
+    "test_the_class_works_alone_in_an_empty_folder",
+    "test_two_replicas_train_like_one_and_draw_different_noise",
+}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if not {item.path.stem, item.originalname} & SLOW:
+            item.add_marker("quick")
+
 
 @pytest.fixture(autouse=True)
 def seeded():

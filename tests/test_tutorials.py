@@ -1,4 +1,4 @@
-"""The runner, and every chapter from its first line to its last on a few digits."""
+"""Every chapter, from its first line to its last, on a few digits."""
 
 import contextlib
 import importlib.util
@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -126,146 +125,6 @@ def test_a_page_shows_what_it_promises(page, tmp_path, monkeypatch):
         assert value["6:"][0] <= 3 and value["6:"][1] >= 9
 
 
-def test_the_list_of_chapters(tmp_path):
-    done = start([], tmp_path, timeout=20)
-    assert done.returncode == 0
-    for number, path in runner.chapters().items():
-        assert f"{number}  " in done.stdout
-    assert done.stdout.count(" minutes") >= len(runner.chapters())
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (["44"], "no chapter '44'; there are 1, 2"),
-        (["vae"], "no chapter 'vae'"),
-        (["4", "epoch=2"], "no parameter 'epoch=2'; it has: data='auto', seed=0"),
-        (["4", "epochs"], "no parameter 'epochs'"),
-        (["4", "epochs=two"], "epochs must be of type int, such as 10, got 'two'"),
-        (["4", "epochs=2.5"], "epochs must be of type int"),
-        (["4", "epochs=True"], "epochs must be of type int"),
-        (["4", "hidden_dims=64"], "hidden_dims must be of type tuple, such as (64,)"),
-        (["4", "hidden_dims=('a',)"], "hidden_dims must be of type tuple"),
-        (["4", "epochs=__import__('os').getpid()"], "epochs must be of type int"),
-        (["4", "epochs=1", "epochs=2"], "no parameter 'epochs=2'"),
-        (["all", "epoch=2"], "no chapter has a parameter 'epoch=2'"),
-        (["all", "epochs=x"], "epochs must be of type int"),
-    ],
-)
-def test_a_wrong_command_gets_one_clear_line(arguments, words):
-    with pytest.raises(SystemExit) as stop:
-        runner.main(arguments)
-    assert words in str(stop.value) and "\n" not in str(stop.value)
-
-
-def test_overrides_replace_the_literal_and_nothing_else():
-    path = runner.chapters()[4]
-    source = path.read_text(encoding="utf-8")
-    changed, overrides = runner.with_overrides(
-        path, ["epochs=2", "beta=3", "hidden_dims=(32, 16)", "data=digits"]
-    )
-    assert overrides == {"epochs": 2, "beta": 3.0, "hidden_dims": (32, 16), "data": "digits"}
-    different = [
-        (old, new) for old, new in zip(source.splitlines(), changed.splitlines()) if old != new
-    ]
-    assert len(different) == 4 and len(source.splitlines()) == len(changed.splitlines())
-    assert ("epochs = 10  # A1: 10", "epochs = 2  # A1: 10") in different
-
-
-def test_wrong_values_reach_the_learner_as_an_error_with_a_name(tmp_path):
-    done = start(["5", "data=digits", "latent_dim=0"], tmp_path, timeout=120)
-    assert done.returncode != 0 and "ValueError: latent_dim must be" in done.stderr
-    done = start(["4", "data=cifar"], tmp_path, timeout=120)
-    assert done.returncode != 0 and 'data must be "auto", "mnist" or "digits"' in done.stderr
-
-
-def test_a_folder_that_cannot_be_written_stops_before_the_training(tmp_path):
-    (tmp_path / "outputs").write_text("a file where the folder should be")
-    done = start(["4", "data=digits"], tmp_path, timeout=120)
-    assert done.returncode != 0 and "cannot write the folder" in done.stderr
-    assert "Epoch" not in done.stdout
-
-
-CHAPTER = """# # {number}. Chapter {number} & more
-# 0.1 minutes on two cores.
-# %% tags=["parameters"]
-seed = 0
-# %%
-import matplotlib.pyplot as plt
-from keras_vae import Run
-run = Run("{name}")
-run.save_figure(plt.subplots()[0], "picture")
-{end}
-"""
-
-
-def test_all_chapters_are_reported_whatever_became_of_them(tmp_path):
-    """Four small chapters: one fails, the one after it is interrupted, the last never starts."""
-    (tmp_path / "tutorials").mkdir()
-    shutil.copy(TUTORIALS / "__main__.py", tmp_path / "tutorials")
-    ends = {
-        "01_good": 'run.finish("digits", [("a measure", 1.5, {"digits": (1, 2)})])',
-        "02_failing": "raise ValueError('as it must')",
-        "03_stopped": "raise KeyboardInterrupt",
-        "04_late": "",
-    }
-    for number, (name, end) in enumerate(ends.items(), start=1):
-        source = CHAPTER.format(number=number, name=name, end=end)
-        (tmp_path / "tutorials" / f"{name}.py").write_text(source, encoding="utf-8")
-    done = start(["all", "seed=1"], tmp_path, tmp_path / "tutorials", timeout=120)
-    page = tmp_path / "outputs" / "report.html"
-    assert done.returncode == 130 and "as it must" in done.stderr, done.stderr
-    assert f"Report: {page}" in done.stdout
-    text = re.sub("<[^>]*>", " ", page.read_text(encoding="utf-8"))
-    state = "(finished|failed|interrupted|not run)"
-    states = re.findall(rf"\d\. Chapter (\d) &amp; more +{state}", text)
-    found = dict(reversed(states))  # the first of each
-    assert found == {"1": "finished", "2": "failed", "3": "interrupted", "4": "not run"}
-    assert page.read_text(encoding="utf-8").count("<img ") == 1 and "seed=1" in text
-
-
-def test_an_interrupt_of_all_chapters_ends_with_the_same_status(monkeypatch, capsys):
-    def interrupt(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(runner, "run_all", interrupt)
-    assert runner.main(["all"]) == 130
-    assert "Interrupted" in capsys.readouterr().out
-
-
-DESTRUCTOR = """
-import os, runpy, signal, sys, time
-
-class Slow:
-    def __del__(self):
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.2)
-
-names = runpy.run_path(sys.argv[1])
-
-def run(path, settings):
-    Slow()
-    print("the interrupt was dropped", flush=True)
-    for step in range(600):
-        time.sleep(0.1)
-
-names["main"].__globals__["run"] = run
-sys.unraisablehook = names["interrupt_again"]
-sys.exit(names["main"](["4"]))
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-def test_an_interrupt_that_falls_into_a_destructor_is_not_lost():
-    done = subprocess.run(
-        [sys.executable, "-c", DESTRUCTOR, str(TUTORIALS / "__main__.py")], timeout=30,
-        capture_output=True, text=True, encoding="utf-8", env=environment(),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert "the interrupt was dropped" in done.stdout and "Interrupted" in done.stdout
-    assert done.returncode == 130 and done.stderr == ""
-
-
 def begin(arguments, folder):
     """Start the runner; return the process, whose output can be read line by line.
 
@@ -279,12 +138,12 @@ def begin(arguments, folder):
 
 
 def read_until(process, words):
-    """Read what a process prints, up to a line with these words."""
+    """Read what a process prints, up to a line with these words, and return that line."""
     lines = []
     for line in process.stdout:
         lines.append(line)
         if words in line:
-            return
+            return line
     raise AssertionError(f"no {words!r} in " + "".join(lines)[-2000:])
 
 

@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +13,15 @@ import time
 import _thread
 
 HERE = pathlib.Path(__file__).parent
-USAGE = "python tutorials [CHAPTER | all] [PARAMETER=VALUE …]"
+USAGE = "python tutorials [CHAPTER | all] [PARAMETER=VALUE … | --help]"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, from `kill` or a shutdown: the run ends as it does after Ctrl-C."""
+
+
+# Exit statuses: 128 and the number of the signal that says the same.
+STATUS = {KeyboardInterrupt: 130, BrokenPipeError: 141, Terminated: 143}
 
 
 def chapters():
@@ -24,6 +33,16 @@ def chapters():
 def pages():
     """Return the paths of the pages without a number."""
     return sorted(path for path in HERE.glob("[a-z]*.py"))
+
+
+def find(word):
+    """Return the path of the chapter or page that a number, a name or a path stands for, or None."""
+    if word.isdecimal():
+        return chapters().get(int(word))
+    for path in [*chapters().values(), *pages()]:
+        if word in (path.stem, path.name) or pathlib.Path(word).resolve() == path.resolve():
+            return path
+    return None
 
 
 def parameter_cell(source):
@@ -56,6 +75,11 @@ def parse(name, text, default):
         raise SystemExit(
             f"{name} must be of type {type(default).__name__}, such as {default!r}, got {text!r}"
         )
+    given, own = (value, default) if isinstance(default, tuple) else ((value,), (default,))
+    least = min(1, *own)  # 0 is for what the chapter itself has at 0, such as a seed
+    if any(type(item) is int and item < least for item in given):
+        what = "hold numbers of" if isinstance(default, tuple) else "be"
+        raise SystemExit(f"{name} must {what} at least {least}, got {text!r}")
     return value
 
 
@@ -72,10 +96,12 @@ def with_overrides(path, settings):
     overrides = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
+        if name in overrides:
+            raise SystemExit(f"{name} is given twice")
         if not equals or name not in cell:
             known = ", ".join(f"{key}={value!r}" for key, (_, value) in cell.items())
             raise SystemExit(f"{path.stem} has no parameter {setting!r}; it has: {known}")
-        node, default = cell.pop(name)  # so that a second setting of the same name is refused
+        node, default = cell[name]
         overrides[name] = parse(name, text, default)
         line = lines[node.lineno - 1].encode()  # the offsets count bytes
         new = line[: node.col_offset] + repr(overrides[name]).encode() + line[node.end_col_offset :]
@@ -97,29 +123,105 @@ def silent_standard_error():
         os.close(nowhere)
 
 
+@contextlib.contextmanager
+def signals_held():
+    """Let Ctrl-C and SIGTERM wait: an import in C would make another error of them."""
+    came = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    kept = [signal.signal(number, lambda number, frame: came.append(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, kept):
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
+
+
+def terminate(number, frame):
+    """Handle SIGTERM."""
+    raise Terminated
+
+
 def interrupt_again(unraisable):
     """Raise once more the KeyboardInterrupt that fell into a destructor, where Python drops it."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        threading.Timer(0.1, _thread.interrupt_main).start()  # not here: this is still inside
+        terminated = issubclass(unraisable.exc_type, Terminated)
+        number = signal.SIGTERM if terminated else signal.SIGINT
+        # Not here: this is still inside the destructor.
+        threading.Timer(0.1, _thread.interrupt_main, [number]).start()
     else:
         sys.__unraisablehook__(unraisable)
+
+
+def package(folder):
+    """Import keras_vae, make the folder of a run, and return the module `report`.
+
+    Raises:
+        SystemExit: One of them cannot be done; it says why.
+    """
+    try:
+        with signals_held(), silent_standard_error():
+            from keras_vae import report  # late: it takes seconds, and the list needs none
+
+        report.make_folder(folder)
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"{error}. All that the course needs: pip install -r requirements.txt")
+    except (ImportError, OSError) as error:
+        raise SystemExit(str(error))
+    return report
+
+
+def without_bars():
+    """Let Keras print one plain line where it would move a bar and colour it."""
+    import keras
+
+    begin = keras.utils.Progbar.__init__
+
+    def begin_plain(self, target, width=20, verbose=1, **kwargs):
+        begin(self, target, width, 2 if verbose else 0, **kwargs)
+
+    keras.utils.Progbar.__init__ = begin_plain
+    os.environ["TERM"] = "dumb"  # a model's summary is bold even under NO_COLOR
 
 
 def run(path, settings):
     """Run one chapter in this process; return the names that it made."""
     source, overrides = with_overrides(path, settings)
-    with silent_standard_error():
-        import tensorflow as tf  # late: the list of chapters needs none
+    folder = pathlib.Path("outputs", path.stem)
+    report = package(folder)
+    try:
+        report.hold(folder / ".lock")
+    except RuntimeError as error:  # another process runs it
+        raise SystemExit(str(error))
+    import tensorflow as tf
 
+    with silent_standard_error():
         tf.config.list_physical_devices()
     tf.get_logger().setLevel("ERROR")  # a chapter's many models make it warn of retracing
-    from keras_vae import report
-
+    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+        without_bars()
     report.overrides.update(overrides)
     code = compile(source, str(path), "exec")
     names = {"__name__": "__main__", "__file__": str(path)}
     exec(code, names)
     return names
+
+
+def run_child(command):
+    """Run a command to its end and return its status; whatever ends this process ends that one."""
+    with subprocess.Popen(command) as child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=1)  # Ctrl-C, as any signal to the group, has reached it, too
+            child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=10)
+            raise
+        finally:
+            child.kill()
 
 
 def run_all(settings):
@@ -140,19 +242,18 @@ def run_all(settings):
          "state": "not run", "minutes": None}
         for path in plans
     ]
+    report = package("outputs")
     try:
         for entry, (path, known) in zip(runs, plans.items()):
             start = time.perf_counter()
             entry["state"] = "interrupted"
-            code = subprocess.run([sys.executable, str(HERE), path.name[:2], *known]).returncode
-            if code == 130:
-                raise KeyboardInterrupt
+            code = run_child([sys.executable, str(HERE), path.name[:2], *known])
+            for stop, status in STATUS.items():
+                if code == status:
+                    raise stop
             entry["state"] = "failed" if code else "finished"
             entry["minutes"] = (time.perf_counter() - start) / 60
     finally:
-        with silent_standard_error():
-            from keras_vae import report  # late: it takes seconds
-
         print(f"\nReport: {report.html_report(runs).absolute()}")
     print("\nminutes")
     for entry in runs:
@@ -180,30 +281,49 @@ def listing():
     return "\n".join(lines)
 
 
+def parameters_of(path):
+    """Return the title of a chapter and the lines of its parameters, with their comments."""
+    source = path.read_text(encoding="utf-8")
+    lines = source.splitlines()
+    nodes = [node for node, _ in parameter_cell(source).values()]
+    return "\n".join([title_of(path), "", *(lines[node.lineno - 1] for node in nodes)])
+
+
 def main(arguments):
     """Do what the command line says; return the exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="replace")  # a terminal without ε or β
-    if not arguments:
-        print(listing())
+    first, *settings = arguments or ["--help"]
+    path = find(first)
+    if {"-h", "--help"} & set(arguments) or not arguments:
+        print(parameters_of(path) if path else listing())
         return 0
-    first, *settings = arguments
-    known = {str(number): path for number, path in chapters().items()}
-    known.update({path.stem: path for path in pages()})
     try:
         if first == "all":
             return 1 if run_all(settings) else 0
-        if first.lstrip("0") in known:
-            run(known[first.lstrip("0")], settings)
+        if path:
+            run(path, settings)
             return 0
-    except KeyboardInterrupt:
-        print("\nInterrupted. Run the chapter again with the same parameters, and it goes on.")
-        return 130
-    raise SystemExit(f"no chapter {first!r}; there are {', '.join(known)} and all")
+    except KeyboardInterrupt as stop:
+        print(
+            f"\n{'Terminated' if isinstance(stop, Terminated) else 'Interrupted'}. "
+            "Run the chapter again with the same parameters, and it goes on."
+        )
+        return STATUS[type(stop)]
+    known = [*map(str, chapters()), *(path.stem for path in pages()), "all"]
+    raise SystemExit(f"no chapter {first!r}; there are {', '.join(known)}")
 
 
 if __name__ == "__main__":
     sys.unraisablehook = interrupt_again
-    sys.exit(main(sys.argv[1:]))
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        status = main(sys.argv[1:])
+        print(end="", flush=True)
+    except BrokenPipeError:  # whoever read, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the exit flushes again
+        status = STATUS[BrokenPipeError]
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
+    sys.exit(status)

@@ -1,0 +1,363 @@
+"""`python tutorials`: what a command line means, and how a run ends."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from test_tutorials import ROOT, TUTORIALS, environment, read_until, runner, start
+
+CHAPTER = """# # {number}. Chapter {number} & more
+# 0.1 minutes on two cores.
+# %% tags=["parameters"]
+seed = 0
+# %%
+import matplotlib.pyplot as plt
+from keras_vae import Run
+run = Run("{name}")
+run.save_figure(plt.subplots()[0], "picture")
+{end}
+"""
+
+
+def small_course(folder, ends):
+    """Write a course of small chapters, {name: how it ends}, and return its folder."""
+    tutorials = folder / "tutorials"
+    tutorials.mkdir()
+    shutil.copy(TUTORIALS / "__main__.py", tutorials)
+    for number, (name, end) in enumerate(ends.items(), start=1):
+        source = CHAPTER.format(number=number, name=name, end=end)
+        (tutorials / f"{name}.py").write_text(source, encoding="utf-8")
+    return tutorials
+
+
+def states(page):
+    """Return {number: state} of the small chapters in a report."""
+    text = re.sub("<[^>]*>", " ", page.read_text(encoding="utf-8"))
+    found = re.findall(r"\d\. Chapter (\d) &amp; more +(finished|failed|interrupted|not run)", text)
+    return dict(reversed(found))  # the first of each
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
+def test_the_list_of_chapters(arguments, capsys):
+    assert runner.main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("python tutorials [CHAPTER | all]")
+    for number in runner.chapters():
+        assert f"{number}  " in printed
+    assert printed.count(" minutes") >= len(runner.chapters())
+
+
+@pytest.mark.parametrize("name", ["4", "find_the_bug"])
+def test_help_for_a_chapter_lists_its_parameters(name, capsys):
+    assert runner.main([name, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    source = runner.find(name).read_text(encoding="utf-8")
+    assert lines[0] in source and lines[1] == ""
+    assert [line.split(" = ")[0] for line in lines[2:]] == list(runner.parameter_cell(source))
+    assert all(f"\n{line}\n" in source for line in lines[2:])
+
+
+def test_a_chapter_is_found_by_number_name_and_path(tmp_path, monkeypatch):
+    path = runner.chapters()[4]
+    monkeypatch.chdir(ROOT)
+    for word in ("4", "04", path.stem, path.name, f"tutorials/{path.name}", str(path)):
+        assert runner.find(word) == path, word
+    assert runner.find("find_the_bug.py").stem == "find_the_bug"
+    (tmp_path / path.name).touch()  # a learner's own
+    for word in ("0", "44", "4.5", "vae", "fi", ".", "04_", str(tmp_path / path.name)):
+        assert runner.find(word) is None, word
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["44"], "no chapter '44'; there are 1, 2"),
+        (["vae"], "no chapter 'vae'"),
+        (["4", "epoch=2"], "no parameter 'epoch=2'; it has: data='auto', seed=0"),
+        (["4", "epochs"], "no parameter 'epochs'"),
+        (["4", "epochs=two"], "epochs must be of type int, such as 10, got 'two'"),
+        (["4", "epochs=2.5"], "epochs must be of type int"),
+        (["4", "epochs=True"], "epochs must be of type int"),
+        (["4", "hidden_dims=64"], "hidden_dims must be of type tuple, such as (64,)"),
+        (["4", "hidden_dims=('a',)"], "hidden_dims must be of type tuple"),
+        (["4", "epochs=__import__('os').getpid()"], "epochs must be of type int"),
+        (["4", "epochs=0"], "epochs must be at least 1, got '0'"),
+        (["4", "epochs=-1"], "epochs must be at least 1, got '-1'"),
+        (["4", "batch_size=0"], "batch_size must be at least 1"),
+        (["4", "hidden_dims=(64,0)"], "hidden_dims must hold numbers of at least 1, got '(64,0)'"),
+        (["4", "seed=-1"], "seed must be at least 0"),
+        (["7", "autoencoder_epochs=-1"], "autoencoder_epochs must be at least 0"),
+        (["4", "epochs=1", "epochs=2"], "epochs is given twice"),
+        (["all", "seed=1", "seed=1"], "seed is given twice"),
+        (["all", "epoch=2"], "no chapter has a parameter 'epoch=2'"),
+        (["all", "epochs=x"], "epochs must be of type int"),
+        (["all", "epochs=0"], "epochs must be at least 1"),
+    ],
+)
+def test_a_wrong_command_gets_one_clear_line(arguments, words):
+    with pytest.raises(SystemExit) as stop:
+        runner.main(arguments)
+    assert words in str(stop.value) and "\n" not in str(stop.value)
+
+
+def test_zero_is_taken_where_it_means_something():
+    path = runner.chapters()
+    for number, setting in ((4, "hidden_dims=()"), (7, "autoencoder_epochs=0"), (4, "seed=0"),
+                            (10, "betas=(0.0, 1.0)"), (14, "held_out=(0, 9)"), (4, "beta=0")):
+        assert runner.with_overrides(path[number], [setting])[1]
+
+
+def test_the_chapters_own_values_are_accepted():
+    for path in [*runner.chapters().values(), *runner.pages()]:
+        cell = runner.parameter_cell(path.read_text(encoding="utf-8"))
+        for name, (_, value) in cell.items():
+            assert runner.parse(name, str(value), value) == value
+
+
+def test_overrides_replace_the_literal_and_nothing_else():
+    path = runner.chapters()[4]
+    source = path.read_text(encoding="utf-8")
+    changed, overrides = runner.with_overrides(
+        path, ["epochs=2", "beta=3", "hidden_dims=(32, 16)", "data=digits"]
+    )
+    assert overrides == {"epochs": 2, "beta": 3.0, "hidden_dims": (32, 16), "data": "digits"}
+    different = [
+        (old, new) for old, new in zip(source.splitlines(), changed.splitlines()) if old != new
+    ]
+    assert len(different) == 4 and len(source.splitlines()) == len(changed.splitlines())
+    assert ("epochs = 10  # A1: 10", "epochs = 2  # A1: 10") in different
+
+
+def test_a_wrong_value_reaches_the_learner_as_an_error_with_a_name(tmp_path):
+    done = start(["4", "data=cifar"], tmp_path, timeout=120)
+    assert done.returncode == 1 and 'data must be "auto", "mnist" or "digits"' in done.stderr
+
+
+def test_a_chapter_that_is_run_itself_refuses_arguments(tmp_path):
+    """And says which command takes them."""
+    path = runner.chapters()[4]
+    done = start(["data=digits", "hidden_dims=(32, 16)"], tmp_path, path, timeout=120)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    command = f"python {path.parent} {path.stem} data=digits 'hidden_dims=(32, 16)'"
+    words = f"{path.name} takes no arguments. Its parameters are set by: {command}\n"
+    assert done.stderr.endswith(words)
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("arguments", [["4", "data=digits"], ["all"]], ids=lambda words: words[0])
+def test_a_folder_that_cannot_be_written_stops_before_the_training(arguments, tmp_path):
+    (tmp_path / "outputs").write_text("a file where the folder should be")
+    done = start(arguments, tmp_path, timeout=120)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "cannot write the folder" in done.stderr and done.stderr.count("\n") == 1
+
+
+NOT_TENSORFLOW = "keras_vae needs Keras on TensorFlow, but Keras runs on"
+
+
+@pytest.mark.parametrize("how", ["environment", "keras.json"])
+def test_another_backend_is_refused_before_anything_is_loaded(how, tmp_path):
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}', encoding="utf-8")
+    backend = "torch" if how == "environment" else ""
+    setting = {"KERAS_BACKEND": backend, "KERAS_HOME": str(tmp_path)}
+    code = (
+        "import sys\ntry: import keras_vae\nexcept ImportError as error: print(error)\n"
+        "assert not {'tensorflow', 'keras', 'torch'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**environment(), **setting}, capture_output=True,
+        text=True, timeout=60,
+    )
+    assert done.returncode == 0 and done.stdout.startswith(f"{NOT_TENSORFLOW} torch"), done.stderr
+
+
+def test_the_runner_says_what_is_missing_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    done = start(["4"], tmp_path, timeout=60)
+    assert done.returncode == 1 and done.stderr.startswith(f"{NOT_TENSORFLOW} jax")
+    assert done.stderr.count("\n") == 1
+    monkeypatch.delenv("KERAS_BACKEND")
+    monkeypatch.setitem(sys.modules, "keras_vae", None)  # as if it were not installed
+    with pytest.raises(SystemExit, match="pip install -r requirements.txt"):
+        runner.package(tmp_path)
+
+
+def test_without_tensorflow_the_message_says_how_to_install_it():
+    code = "import sys; sys.modules['tensorflow'] = None; import keras_vae"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "keras_vae needs TensorFlow: pip install tensorflow" in done.stderr
+
+
+TRAINING = """
+import keras, numpy as np
+model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+model.summary()
+model.compile(loss="mse")
+model.fit(np.zeros((64, 2)), np.zeros((64, 1)), batch_size=2, epochs=2)
+keras.utils.Progbar(1, verbose=1).update(1)
+"""
+
+
+def test_a_log_has_plain_lines(tmp_path, monkeypatch):
+    """Keras itself writes its bar and its colours to a file, too."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    done = start(["1"], tmp_path, small_course(tmp_path, {"01_one": TRAINING}), timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert not re.search("[\b\x1b]", done.stdout)
+    epochs = re.findall(r"^Epoch \d/2\n32/32 - .* - loss: .*$", done.stdout, re.MULTILINE)
+    assert len(epochs) == 2 and re.search(r"^1/1 - \d+s", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_a_terminal_gets_the_bar_unless_no_colour_is_wanted(no_color, tmp_path, monkeypatch):
+    tutorials = small_course(tmp_path, {"01_one": TRAINING})
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm")
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, str(tutorials), "1"], cwd=tmp_path, env=environment(), stdout=theirs
+    ) as process:
+        os.close(theirs)
+        written = b""
+        try:
+            while part := os.read(ours, 65536):
+                written += part
+        except OSError:  # so Linux says that the other side was closed
+            pass
+    os.close(ours)
+    assert process.returncode == 0 and b"Epoch 2/2" in written
+    assert (b"\x1b" in written and b"\b" in written) == (not no_color)
+
+
+def test_all_chapters_are_reported_whatever_became_of_them(tmp_path):
+    """Four small chapters: one fails, the one after it is interrupted, the last never starts."""
+    tutorials = small_course(tmp_path, {
+        "01_good": 'run.finish("digits", {"a measure": 1.5})',
+        "02_failing": "raise ValueError('as it must')",
+        "03_stopped": "raise KeyboardInterrupt",
+        "04_late": "",
+    })
+    done = start(["all", "seed=1"], tmp_path, tutorials, timeout=120)
+    page = tmp_path / "outputs" / "report.html"
+    assert done.returncode == 130 and "as it must" in done.stderr, done.stderr
+    assert f"Report: {page}" in done.stdout
+    assert states(page) == {"1": "finished", "2": "failed", "3": "interrupted", "4": "not run"}
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<img ") == 1 and "seed=1" in text
+
+
+def test_an_interrupt_of_all_chapters_ends_with_the_same_status(monkeypatch, capsys):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run_all", interrupt)
+    assert runner.main(["all"]) == 130
+    assert "Interrupted" in capsys.readouterr().out
+
+
+LONG = """
+import os, time
+print("process", os.getpid(), flush=True)
+for step in range(600):
+    time.sleep(0.1)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("what", ["1", "all"])
+def test_a_signal_to_the_runner_ends_what_it_runs(what, how, tmp_path):
+    """Sent to the one process, as `kill` does; Ctrl-C reaches the chapter without it."""
+    tutorials = small_course(tmp_path, {"01_long": LONG, "02_late": ""})
+    process = subprocess.Popen(
+        [sys.executable, "-u", str(tutorials), what], cwd=tmp_path, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        chapter = int(read_until(process, "process").split()[1])
+        process.send_signal(getattr(signal, how))
+        rest, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    status, word = {"SIGTERM": (143, "Terminated"), "SIGINT": (130, "Interrupted")}[how]
+    assert process.returncode == status and "Traceback" not in rest, rest
+    assert f"\n{word}. Run the chapter again" in rest
+    assert rest.count("Run the chapter again") == {"1": 1, "all": 2}[what]  # nobody was killed
+    with pytest.raises(ProcessLookupError):
+        os.kill(chapter, 0)
+    if what == "all":
+        assert states(tmp_path / "outputs" / "report.html") == {"1": "interrupted", "2": "not run"}
+
+
+def test_a_signal_during_an_import_waits_for_its_end():
+    """In the midst of C's own imports, it would become an ImportError."""
+    reached = []
+    with pytest.raises(KeyboardInterrupt), runner.signals_held():
+        signal.raise_signal(signal.SIGINT)
+        reached.append("the end")
+    assert reached
+
+
+DESTRUCTOR = """
+import os, runpy, signal, sys, time
+
+names = runpy.run_path(sys.argv[1])
+number = getattr(signal, sys.argv[2])
+signal.signal(signal.SIGTERM, names["terminate"])
+
+class Slow:
+    def __del__(self):
+        os.kill(os.getpid(), number)
+        time.sleep(0.2)
+
+def run(path, settings):
+    Slow()
+    print("the signal was dropped", flush=True)
+    for step in range(600):
+        time.sleep(0.1)
+
+names["main"].__globals__["run"] = run
+sys.unraisablehook = names["interrupt_again"]
+sys.exit(names["main"](["4"]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.parametrize(
+    "how, word, status", [("SIGINT", "Interrupted", 130), ("SIGTERM", "Terminated", 143)]
+)
+def test_a_signal_that_falls_into_a_destructor_is_not_lost(how, word, status):
+    done = subprocess.run(
+        [sys.executable, "-c", DESTRUCTOR, str(TUTORIALS / "__main__.py"), how], timeout=30,
+        capture_output=True, text=True, encoding="utf-8", env=environment(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert "the signal was dropped" in done.stdout and word in done.stdout
+    assert done.returncode == status and done.stderr == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a closed pipe is another error")
+@pytest.mark.parametrize("arguments", [[], ["1"], ["all"]], ids=["list", "chapter", "all"])
+def test_a_reader_that_stops_reading_ends_a_run_in_silence(arguments, tmp_path):
+    """As in `python tutorials 4 | head`."""
+    tutorials = small_course(tmp_path, {"01_talking": "print('x' * 10_000_000)", "02_late": ""})
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run(
+        [sys.executable, str(tutorials), *arguments], cwd=tmp_path,
+        env={**environment(), "PYTHONUNBUFFERED": ""},  # the list is written at the end alone
+        stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=120,
+    )
+    os.close(theirs)
+    assert done.returncode == 141 and done.stderr == ""
+    if arguments == ["all"]:
+        assert states(tmp_path / "outputs" / "report.html") == {"1": "interrupted", "2": "not run"}
