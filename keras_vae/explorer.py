@@ -87,6 +87,8 @@ def latent_explorer(
 
 def check_arrays(images, labels, image_shape):
     """Raise ValueError unless images are (num, pixels) in [0, 1] and labels num integers."""
+    if np.size(image_shape) != 2:
+        raise ValueError(f"image_shape must be (height, width) of grey images, got {image_shape}")
     height, width = image_shape
     if images.ndim != 2 or not len(images) or images.shape[1] != height * width:
         raise ValueError(
@@ -100,11 +102,8 @@ def check_arrays(images, labels, image_shape):
         )
     if not np.isfinite(images).all():
         raise ValueError("images must be finite, they hold NaN or infinity")
-    if images.min() < 0 or images.max() > 1:
-        raise ValueError(
-            f"images must lie in [0, 1], got {images.min():g} to {images.max():g}: "
-            "divide bytes of 0 to 255 by 255"
-        )
+    if images.min() < -1e-3 or images.max() > 1.001:  # a little way out is rounding
+        raise ValueError(f"images must lie in [0, 1], got {images.min():g} to {images.max():g}")
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise ValueError(
             f"labels must be one integer for each of the {len(images)} images, "

@@ -1,9 +1,14 @@
 """Pictures: arrays in, a matplotlib Figure out. Nothing here trains or loads.
 
+Images are floating point in [0, 1]; `image_shape` is (height, width) of grey images and
+(height, width, 3) of colour. They come flat, (num, pixels), or in this shape.
+
 Every function draws on `ax` if one is given, else on a new figure that is already closed, so that
 it can be saved, and a notebook shows it once. Every function raises ValueError where the arrays are
-not of the shapes that it names.
+not of the shapes and the range that it names.
 """
+
+import math
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -26,27 +31,48 @@ def new_axes(ax, figsize):
     return ax
 
 
+def as_pictures(images, image_shape):
+    """Return images as (num, height, width, channels), of one channel or three, in [0, 1]."""
+    images, shape = np.asarray(images), (*np.atleast_1d(image_shape).tolist(), 1)
+    if len(shape) not in (3, 4) or shape[2] not in (1, 3):
+        raise ValueError(
+            "image_shape must be (height, width) of grey images or (height, width, 3) of colour, "
+            f"got {image_shape}"
+        )
+    shape = shape[:3]
+    flat, own = (math.prod(shape),), shape if shape[2] == 3 else shape[:2]
+    if images.shape[1:] not in (flat, own, shape) or not len(images):
+        wanted = " or ".join(f"(num, {', '.join(map(str, each))})" for each in (flat, own))
+        colour = math.prod(images.shape[1:]) == 3 * math.prod(shape)
+        raise ValueError(
+            f"images must have shape {wanted} for image_shape {image_shape}, with num at least 1, "
+            f"got {images.shape}{': of colour images it is (height, width, 3)' if colour else ''}"
+        )
+    if images.dtype.kind not in "fb":
+        raise ValueError(
+            f"images must be floating point in [0, 1], got {images.dtype}: "
+            "for bytes of 0 to 255, images.astype('float32') / 255"
+        )
+    low, high = images.min(), images.max()  # NaN if there is one
+    if not (low >= -1e-3 and high <= 1.001):  # a little way out is rounding
+        raise ValueError(f"images must lie in [0, 1], without NaN, got {low:g} to {high:g}")
+    return images.reshape(-1, *shape).clip(0, 1)
+
+
 def tile(images, columns, image_shape, gap=1):
     """Return the images as one picture, row by row, with a white gap of so many pixels."""
-    images = np.asarray(images)
-    height, width = image_shape
-    if images.dtype.kind not in "fb":
-        raise ValueError(f"images must be floating point in [0, 1], got {images.dtype}")
-    if images.ndim < 2 or not len(images) or images[0].size != height * width:
-        raise ValueError(
-            f"images must have shape (num, {height * width}) for image_shape {image_shape}, "
-            f"with num at least 1, got {images.shape}"
-        )
+    images = as_pictures(images, image_shape)
+    _, height, width, channels = images.shape
     rows = -(-len(images) // columns)
-    picture = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap))
+    picture = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, channels))
     for i, image in enumerate(images):
         top, left = i // columns * (height + gap), i % columns * (width + gap)
-        picture[top : top + height, left : left + width] = image.reshape(height, width)
-    return picture
+        picture[top : top + height, left : left + width] = image
+    return picture[..., 0] if channels == 1 else picture
 
 
 def show(ax, picture, title):
-    """Show a picture of values in [0, 1] in grey, without ticks; return its Figure."""
+    """Show a picture of values in [0, 1], grey or colour, without ticks; return its Figure."""
     ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set_xticks([])
     ax.set_yticks([])
@@ -57,7 +83,7 @@ def show(ax, picture, title):
 
 
 def image_grid(images, columns=None, image_shape=(28, 28), title=None, ax=None):
-    """Draw images, (num, pixels) in [0, 1], row by row; `columns` is about a square by default."""
+    """Draw images, (num, …) in [0, 1], row by row; `columns` is about a square by default."""
     columns = columns or int(np.ceil(np.sqrt(len(images)))) or 1
     picture = tile(images, columns, image_shape)
     ax = new_axes(ax, (0.5 * columns + 0.3, 0.5 * -(-len(images) // columns) + 0.5))
@@ -68,19 +94,20 @@ def reconstructions(x, *copies, labels=None, image_shape=(28, 28), title=None, a
     """Draw originals in the first row and their copies under them, a row a set of copies.
 
     Args:
-        x: Originals, (num, pixels) in [0, 1]; about ten read well.
-        *copies: One or more arrays in x's shape.
+        x: Originals, (num, …) in [0, 1]; about ten read well.
+        *copies: One or more arrays of as many images.
         labels: Names of the rows; "original", then "copy" by default.
-        image_shape: Height and width in pixels.
+        image_shape: (height, width), in colour (height, width, 3).
         title, ax: Of the picture; the Axes to draw on.
     """
-    if any(np.shape(copy) != np.shape(x) for copy in copies) or not copies:
-        raise ValueError(
-            f"copies must be one or more arrays of x's shape, {np.shape(x)}, "
-            f"got {[np.shape(copy) for copy in copies]}"
-        )
     labels = labels or ["original"] + ["copy"] * len(copies)
-    picture = tile(np.concatenate([x, *copies]), len(x), image_shape)
+    rows = [as_pictures(images, image_shape) for images in (x, *copies)]
+    if not copies or {len(row) for row in rows} != {len(x)} or len(labels) != len(rows):
+        raise ValueError(
+            f"copies must be one or more arrays of as many images as x, {len(x)}, and labels name "
+            f"all rows, got {[len(row) for row in rows[1:]]} and {labels}"
+        )
+    picture = tile(np.concatenate(rows), len(x), image_shape)
     ax = new_axes(ax, (0.55 * len(x) + 1.2, 0.55 * (1 + len(copies)) + 0.4))
     figure = show(ax, picture, title)
     height = image_shape[0] + 1
@@ -89,13 +116,21 @@ def reconstructions(x, *copies, labels=None, image_shape=(28, 28), title=None, a
     return figure
 
 
+def decoded(decode, z, image_shape):
+    """Return what decode makes of latent points, (num, latent_dim): one picture of each."""
+    images = as_pictures(decode(z.astype("float32")), image_shape)
+    if len(images) != len(z):
+        raise ValueError(f"decode must return {len(z)} images, one a point, got {len(images)}")
+    return images
+
+
 def latent_plane(decode, steps=20, image_shape=(28, 28), title=None, ax=None):
     """Draw the plane of two latent variables, decoded at equal steps of the prior's probability.
 
     Args:
-        decode: Function, (num, 2) → images in [0, 1], (num, pixels), such as `vae.decode`.
+        decode: Function, (num, 2) → images in [0, 1], (num, …), such as `vae.decode`.
         steps: Images along each side.
-        image_shape: Height and width in pixels.
+        image_shape: (height, width), in colour (height, width, 3).
         title, ax: Of the picture; the Axes to draw on.
 
     Source: Kingma & Welling 2014, appendix A.
@@ -103,12 +138,12 @@ def latent_plane(decode, steps=20, image_shape=(28, 28), title=None, ax=None):
     # The points split N(0, 1) into parts of equal probability; each is the middle of its part.
     values = scipy.stats.norm.ppf((np.arange(steps) + 0.5) / steps)
     z1, z2 = np.meshgrid(values, values[::-1])  # z2 grows upwards
-    images = decode(np.stack([z1.ravel(), z2.ravel()], axis=1).astype("float32"))
+    images = decoded(decode, np.stack([z1.ravel(), z2.ravel()], axis=1), image_shape)
     picture = tile(images, steps, image_shape, gap=0)
     ax = new_axes(ax, (7, 7.2))
     figure = show(ax, picture, title)
     shown = np.linspace(0, steps - 1, 5).round().astype(int)
-    height, width = image_shape
+    height, width = image_shape[:2]
     ax.set_xticks((shown + 0.5) * width, [f"{values[i]:.1f}" for i in shown])
     ax.set_yticks((shown + 0.5) * height, [f"{values[::-1][i]:.1f}" for i in shown])
     ax.set_xlabel("$z_1$")
@@ -133,6 +168,8 @@ def latent_scatter(z, labels, title=None, axis_names=("$z_1$", "$z_2$"), ax=None
             "z must have shape (num, 2) and labels (num,) of one to ten values, "
             f"got {z.shape}, {labels.shape}, {len(classes)} values"
         )
+    if not np.isfinite(z).all():
+        raise ValueError("z must be finite, it holds NaN or infinity")
     ax = new_axes(ax, (6.6, 5.6))
     size = 4 if len(z) > 2000 else 16  # square points
     for colour, value in zip(COLOURS, classes):
@@ -154,10 +191,10 @@ def interpolations(decode, z_from, z_to, steps=10, image_shape=(28, 28), title=N
     """Draw straight walks between pairs of latent points, a row a pair.
 
     Args:
-        decode: Function, (num, latent_dim) → images in [0, 1], (num, pixels).
+        decode: Function, (num, latent_dim) → images in [0, 1], (num, …).
         z_from, z_to: Ends of the walks, (num, latent_dim) each.
         steps: Images of a walk, both ends included.
-        image_shape: Height and width in pixels.
+        image_shape: (height, width), in colour (height, width, 3).
         title, ax: Of the picture; the Axes to draw on.
     """
     z_from, z_to = np.asarray(z_from), np.asarray(z_to)
@@ -167,7 +204,7 @@ def interpolations(decode, z_from, z_to, steps=10, image_shape=(28, 28), title=N
             f"got {z_from.shape}, {z_to.shape}, {steps}"
         )
     walks = np.linspace(z_from, z_to, steps, axis=1)  # (num, steps, latent_dim)
-    images = decode(walks.reshape(-1, z_from.shape[1]).astype("float32"))
+    images = decoded(decode, walks.reshape(-1, z_from.shape[1]), image_shape)
     picture = tile(images, steps, image_shape)
     ax = new_axes(ax, (0.55 * steps + 0.3, 0.55 * len(z_from) + 0.4))
     return show(ax, picture, title)

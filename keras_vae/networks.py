@@ -4,6 +4,7 @@ import collections.abc
 import math
 
 import keras
+import numpy as np
 
 
 def check_sizes(**sizes):
@@ -26,6 +27,10 @@ def check_sizes(**sizes):
 
 def check_image(image_shape, filters, **sizes):
     """Return height and width; raise unless the sizes fit and the image can be halved so often."""
+    if np.size(image_shape) != 2:
+        raise ValueError(
+            f"image_shape must be (height, width), got {image_shape!r}: for colour, give channels=3"
+        )
     height, width = image_shape
     check_sizes(filters=filters, height=height, width=width, **sizes)
     if not len(filters) or height % 2 ** len(filters) or width % 2 ** len(filters):

@@ -53,10 +53,26 @@ def test_load_mnist_reads_a_file(tmp_path, monkeypatch):
     np.testing.assert_array_equal(y_train, arrays["y_train"])
     monkeypatch.setenv("KERAS_VAE_MNIST", str(tmp_path / "mnist.npz"))
     np.testing.assert_array_equal(load_mnist()[0][0], x_train)
+
+
+def test_images_that_are_not_mnists_are_told_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_VAE_MNIST", str(tmp_path / "mnist.npz"))
+    arrays = small_mnist()
+    np.savez(tmp_path / "mnist.npz", **arrays)
     assert load_images("auto")[0] == "mnist"
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "20 training images in MNIST's form, but not MNIST" in line and "ranges" in line
+    means = [arrays[f"x_{part}"].mean() / 255 for part in ("train", "test")]
+    for part, known in ((0, True), (1, False)):
+        means[0] += 1e-4 * part
+        monkeypatch.setattr(data, "MNIST_MEANS", means)
+        order = np.random.default_rng(0).permutation(20)
+        np.savez(tmp_path / "mnist.npz", **{key: a[order] for key, a in arrays.items()})
+        load_images("mnist")
+        assert ("Data: MNIST, 20" in capsys.readouterr().out) is known
 
 
-def test_real_mnist_where_it_is_there():
+def test_real_mnist_where_it_is_there(capsys):
     import os
 
     if not os.environ.get("KERAS_VAE_MNIST"):
@@ -65,6 +81,8 @@ def test_real_mnist_where_it_is_there():
     assert x_train.shape == (60000, 784) and x_test.shape == (10000, 784)
     np.testing.assert_array_equal(np.bincount(y_test)[:3], [980, 1135, 1032])
     assert x_train.mean() == pytest.approx(0.1307, abs=1e-4)  # the mean that everybody quotes
+    load_images("mnist")
+    assert capsys.readouterr().out.startswith("Data: MNIST, 60000 training images. ")
 
 
 class Evil:
@@ -224,9 +242,43 @@ def test_no_epoch_waits_for_the_tuner():
 
 def test_batches_refuses_nonsense():
     x = np.zeros((4, 2), "float32")
-    for arguments in ((x[:0], 2), ((x, x[:3]), 2), (x, 0)):
-        with pytest.raises(ValueError):
-            batches(*arguments)
+    for arrays in (x[:0], (x, x[:3]), (), np.float32(1)):
+        with pytest.raises(ValueError, match="one length, not 0, got shapes"):
+            batches(arrays, 2)
+    for arrays in ([x, x], x.tolist(), {"x": x}, ((x, x), x), (x, None), iter(x)):
+        with pytest.raises(TypeError, match=r"array or a tuple of arrays such as \(x, x\), got"):
+            batches(arrays, 2)
+    for number in (0, 2.5, 2.0, None, "2", float("inf")):
+        with pytest.raises(ValueError, match="batch_size must be an integer"):
+            batches(x, number)
+        with pytest.raises(ValueError, match="passes must be an integer"):
+            batches(x, 2, passes=number)
+
+
+class Frame:
+    """An array with rows, as a pandas DataFrame has: a shape, a length, and `__array__`."""
+
+    def __init__(self, array):
+        self.array, self.shape = array, array.shape
+
+    def __len__(self):
+        return len(self.array)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+@pytest.mark.parametrize("kind", [np.asarray, Frame, tf.constant, tf.Variable])
+def test_batches_of_what_is_like_an_array(kind):
+    x = np.arange(20, dtype="float32").reshape(10, 2)
+    found, expected = (
+        list(batches((part, np.arange(10)), np.int64(4), passes=np.int32(2)).as_numpy_iterator())
+        for part in (kind(x), x)
+    )
+    assert len(found) == 5
+    for one, other in zip(found, expected):
+        assert_equal(one, other)
+        np.testing.assert_array_equal(one[0][:, 0], 2 * one[1])
 
 
 def test_a_pipeline_feeds_a_model(x):
@@ -268,3 +320,30 @@ def test_binarise_draws_each_pixel_anew_with_its_grey_value_as_probability():
     assert not np.array_equal(first, second)  # and epochs
     again = binarise(tf.data.Dataset.from_tensor_slices(grey).batch(500), seed=1)
     np.testing.assert_array_equal(np.concatenate(list(again.as_numpy_iterator())), first)
+
+
+def test_binarise_takes_floating_point_images_in_0_1_alone():
+    x = np.full((6, 4), 0.5, "float32")
+    for wrong in ((x, x), (x, np.arange(6)), {"x": x}, (x,), (255 * x).astype("uint8"), x > 0):
+        dataset = tf.data.Dataset.from_tensor_slices(wrong).batch(3)
+        with pytest.raises(TypeError, match="floating-point images alone.*TensorSpec"):
+            binarise(dataset)
+    for wrong in (255 * x, x - 0.51, x * np.nan, np.where(np.arange(4) == 3, 1.01, x)):
+        dataset = binarise(tf.data.Dataset.from_tensor_slices(wrong).batch(3))
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"images must lie in \[0, 1\]"):
+            list(dataset)
+    draws = [
+        np.concatenate(list(binarise(dataset.batch(3)).as_numpy_iterator()))
+        for dataset in (
+            tf.data.Dataset.from_tensor_slices(x.astype(kind)) for kind in ("f4", "f8", "f2")
+        )
+    ]
+    for drawn in draws:  # 0.5 is the same number in all three
+        assert drawn.dtype == "float32" and 0 < drawn.mean() < 1
+        np.testing.assert_array_equal(drawn, draws[0])
+    edge = np.array([[-1e-4, 1.0005]] * 3)  # rounding
+    (drawn,) = binarise(tf.data.Dataset.from_tensor_slices(edge).batch(3)).as_numpy_iterator()
+    np.testing.assert_array_equal(drawn, [[0, 1]] * 3)
+    pairs = binarise(tf.data.Dataset.from_tensor_slices(x).batch(3)).map(lambda x: (x, x))
+    for one, other in pairs.as_numpy_iterator():  # what its docstring advises
+        np.testing.assert_array_equal(one, other)

@@ -77,6 +77,19 @@ def test_penalties_are_those_of_the_formula():
     np.testing.assert_allclose(sum(map(float, encoder.losses)), weights + codes, rtol=1e-5)
 
 
+@pytest.mark.parametrize("build", [
+    lambda shape: conv_encoder(shape, (4,), 2, channels=3),
+    lambda shape: conv_decoder(2, (4,), shape),
+    lambda shape: conv_generator(2, (4,), shape),
+    lambda shape: conv_discriminator(shape, (4,)),
+])
+@pytest.mark.parametrize("shape", [(8, 8, 3), (64,), 8, None])
+def test_a_wrong_image_shape_is_told_in_one_line(build, shape):
+    with pytest.raises(ValueError, match=r"image_shape must be \(height, width\).*channels=3") as e:
+        build(shape)
+    assert repr(shape) in str(e.value) and "\n" not in str(e.value)
+
+
 def test_dropout_acts_in_training_only():
     discriminator = dense_discriminator(20, (64,), dropout=0.5)
     x = np.ones((1, 20), "float32")
