@@ -8,7 +8,7 @@ import tensorflow as tf
 class Autoencoder(keras.Model):
     """Reconstruct x: x → encoder → code → decoder → reconstruction. Source: A1 §4.1; A4 §3.1.
 
-    Compile it with a Keras loss. `fit(x)` is `fit(x, x)`; with weights or a strategy, write both.
+    Compile it with a Keras loss. `fit(x)` is `fit(x, x)`; under a strategy, write both.
 
     Args:
         encoder, decoder: Functional or Sequential: x → code, (batch, latent_dim); code → target.
@@ -23,8 +23,27 @@ class Autoencoder(keras.Model):
         super().__init__(**kwargs)
         self.encoder, self.decoder = encoder, decoder
         self(encoder.inputs[0])  # networks that do not fit raise here
+        end = decoder.layers[-1]
         far = decoder(100 * tf.random.stateless_normal((16, *decoder.input_shape[1:]), (0, 0)))
         self.bounded = bool(0 <= tf.reduce_min(far) < tf.reduce_max(far) <= 1)  # by a sigmoid
+        if end.output is decoder.outputs[0] and hasattr(end, "kernel"):
+            self.bounded = end.activation is keras.activations.sigmoid
+
+    def make_train_function(self, force=False):
+        # Else the first step makes the optimizer's variables, and may fail half way.
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
+    def fit(self, x=None, y=None, sample_weight=None, **kwargs):
+        """Train as `keras.Model.fit`; it drops weights where there is no y, so x is given twice."""
+        y = x if y is None and sample_weight is not None else y
+        return super().fit(x, y, sample_weight=sample_weight, **kwargs)
+
+    def evaluate(self, x=None, y=None, sample_weight=None, **kwargs):
+        """Return the loss of data, as `keras.Model.evaluate` does."""
+        y = x if y is None and sample_weight is not None else y
+        return super().evaluate(x, y, sample_weight=sample_weight, **kwargs)
 
     def train_step(self, data):
         return super().train_step(self._check(data))
@@ -50,6 +69,8 @@ class Autoencoder(keras.Model):
 
     def _check(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if isinstance(x, (dict, tf.RaggedTensor, tf.SparseTensor)):
+            raise ValueError(f"x must be one dense array, got {type(x).__name__}")
         y, shape = tf.convert_to_tensor(x if y is None else y), self.decoder.output_shape
         if not y.dtype.is_floating or not y.shape.is_compatible_with(shape):
             raise ValueError(f"target must be floating point {shape}, got {y.dtype.name} {y.shape}")

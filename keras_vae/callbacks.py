@@ -13,7 +13,7 @@ import PIL.Image
 import tensorflow as tf
 
 from keras_vae.figures import image_grid
-from keras_vae.report import make_folder, write_aside
+from keras_vae.report import hold, let_go, make_folder, remove_half_written, write_aside
 
 
 class KLWarmUp(keras.callbacks.Callback):
@@ -50,6 +50,7 @@ class KLWarmUp(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "beta"):
             raise TypeError(f"KLWarmUp needs a model with a beta, got {self.model!r}")
+        self.model.beta = self.beta  # the setting of the run, which a backup compares
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.epochs:
@@ -67,16 +68,17 @@ class SampleGrid(keras.callbacks.Callback):
     Leaves `epoch_001.png` … in a folder, and at the end `samples.gif`, an animation of them.
 
     Args:
-        decode: Function, (num, latent_dim) → images in [0, 1], (num, pixels): `vae.decode`, or the
+        decode: Function, (num, latent_dim) → images in [0, 1], (num, …): `vae.decode`, or the
             generator of a GAN.
         z: The latent points, an array, (num, latent_dim).
         folder: Where the pictures go; made if it is not there. At the start the pictures of later
             epochs are removed, so that a resumed run goes on with its film and a new one begins it.
         every: Draw after every so many epochs, at least 1, and once at the start.
-        image_shape: Height and width of an image in pixels.
+        image_shape: (height, width) of an image in pixels, in colour (height, width, 3).
 
     Raises:
-        ValueError: `every` is below 1.
+        ValueError: `every` is below 1. In a run: the images have another shape, are NaN or not in
+            [0, 1].
         OSError: At the start of a run, if the folder cannot be written.
     """
 
@@ -123,7 +125,8 @@ class SampleGrid(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if not self.paths:
             return  # a run of no epochs
-        frames = [PIL.Image.open(path).convert("L") for path in self.paths]
+        mode = "RGB" if tuple(self.image_shape[2:]) == (3,) else "L"
+        frames = [PIL.Image.open(path).convert(mode) for path in self.paths]
         durations = [400] * (len(frames) - 1) + [2000]  # milliseconds; the last frame rests
         write_aside(
             self.folder / "samples.gif",
@@ -155,19 +158,26 @@ class Backup(keras.callbacks.Callback):
     callbacks. What others remember, such as the patience of `EarlyStopping`, begins anew.
 
     The file holds the variables of the model, of its seed generators and of its optimizers, the
-    History and the number of the epoch. It is written aside and renamed, so it is always whole;
-    delete it to begin anew. (`keras.callbacks.BackupAndRestore` writes weights and epoch in place,
-    one after the other, and keeps no History and no seed generator of a Dropout layer.)
+    History and the number of the epoch, and the settings that the run began with: those of the
+    networks, of the losses and of the optimizers, and what is known of the data. A run with others
+    is refused, so that none is brought back in silence. The file is written aside and renamed, so
+    it is always whole; delete it to begin anew. (`keras.callbacks.BackupAndRestore` writes weights
+    and epoch in place, one after the other, compares no setting, and keeps no History and no seed
+    generator of a Dropout layer.)
 
     Args:
         path: Of the file; its folder is made if it is not there.
-        dataset: The `tf.data` pipeline that `fit` is given, if its order differs from epoch to
-            epoch, as that of `batches` does. A run that goes on reads the earlier epochs through,
-            and so meets the next one in its own order.
+        dataset: What `fit` is given: the array or the tuple of arrays, or the `tf.data` pipeline of
+            one epoch. A run that goes on reads the earlier epochs of a pipeline through, and so
+            meets the next one in its own order. The values of arrays and of the pipelines of
+            `batches` and `binarise` are compared; of other pipelines, types, shapes and the number
+            of steps. None: the number of steps alone.
 
     Raises:
-        TypeError: The dataset is no `tf.data` pipeline.
-        ValueError: At the start of a run, if the file is damaged or is another run's.
+        TypeError: The dataset is neither.
+        ValueError: At the start of a run: the file is damaged or is another run's, or the pipeline
+            has no end or another one than the epoch.
+        RuntimeError: At the start of a run: another process trains with this file.
         OSError: The folder cannot be written.
     """
 
@@ -175,15 +185,30 @@ class Backup(keras.callbacks.Callback):
 
     def __init__(self, path, dataset=None):
         super().__init__()
-        if not isinstance(dataset, (tf.data.Dataset, type(None))):
-            raise TypeError(f"dataset must be a tf.data.Dataset, got {type(dataset).__name__}")
+        parts = dataset if isinstance(dataset, tuple) else (dataset,)
+        self.arrays = [part for part in parts if hasattr(part, "__array__")]
+        self.dataset = None if self.arrays else dataset
+        if not isinstance(self.dataset, (tf.data.Dataset, type(None))):
+            kind = type(dataset).__name__
+            raise TypeError(f"dataset must be a tf.data.Dataset or arrays, got {kind}")
         self.path = pathlib.Path(path).absolute()
-        self.dataset = dataset
+        self.lock = self.path.with_name(f".{self.path.name}.lock")
 
     def on_train_begin(self, logs=None):
-        make_folder(self.path.parent)
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
+        steps, length = self.params["steps"], None
+        if self.dataset is not None:
+            length = int(self.dataset.cardinality())  # -1: it has no end; -2: not known
+        if length == -1 or length is not None and steps not in (None, length):
+            raise ValueError(
+                "dataset must be a pipeline of one epoch, or a run could not go on in its order: "
+                f"fit makes {steps} steps an epoch, the pipeline has {length} (-1: no end)"
+            )
+        make_folder(self.path.parent)
+        hold(self.lock)
+        remove_half_written(self.path.parent, f".writing_*_{self.path.name}")
+        self.settings = self.describe()
         self.epochs_before = []
         if self.path in self.ended:
             self.ended.remove(self.path)
@@ -203,12 +228,37 @@ class Backup(keras.callbacks.Callback):
             self.save()
         history.epoch = self.epochs_before + history.epoch
         self.ended.add(self.path)
+        let_go(self.lock)
+
+    def optimizers(self):
+        """Return the optimizers: a GAN has two, and one of them two names."""
+        parts = vars(self.model).values()
+        return [*{id(p): p for p in parts if isinstance(p, keras.optimizers.Optimizer)}.values()]
 
     def variables(self):
         """Return the variables of the model, of its layers' seed generators and its optimizers."""
-        parts = vars(self.model).values()  # a GAN has two optimizers, and one of them two names
-        optimizers = {id(p): p for p in parts if isinstance(p, keras.optimizers.Optimizer)}
-        return sum((o.variables for o in optimizers.values()), list(self.model.variables))
+        return sum((o.variables for o in self.optimizers()), list(self.model.variables))
+
+    def describe(self):
+        """Return {name: value} of the settings of model, losses, optimizers and data."""
+        model = self.model
+        try:
+            networks = model.get_config()
+        except NotImplementedError:  # a class of one's own that cannot be saved
+            networks = [keras.saving.serialize_keras_object(layer) for layer in model.layers]
+        losses = model.get_compile_config()
+        tensors = [*self.arrays, *getattr(self.dataset, "tensors", [])]
+        return flat({
+            "model": {"class": type(model).__name__, "networks": networks},
+            "losses": {key: losses.get(key) for key in ("loss", "loss_weights")},
+            "optimizer": [[type(o).__name__, o.get_config()] for o in self.optimizers()],
+            "data": {
+                "steps": self.params["steps"],
+                "elements": str(getattr(self.dataset, "element_spec", None)),
+                "order": getattr(self.dataset, "order", None),
+                "checksum": [zlib.crc32(np.ascontiguousarray(array)) for array in tensors],
+            },
+        })
 
     def save(self):
         """Write the file."""
@@ -216,7 +266,8 @@ class Backup(keras.callbacks.Callback):
         notes = {
             "epochs": self.epochs_before + history.epoch,
             "history": history.history,
-            "steps": self.params["steps"],
+            # A schedule may have changed some since: an interrupted model may begin with either.
+            "settings": [self.settings, self.describe()],
             "stopped": self.model.stop_training,
         }
         notes = json.dumps(notes, default=float)
@@ -235,14 +286,23 @@ class Backup(keras.callbacks.Callback):
             with np.load(self.path, allow_pickle=False) as file:
                 notes = json.loads(str(file["notes"]))
                 arrays = [file[f"arr_{i}"] for i in range(len(file.files) - 1)]
+            began, ended = notes["settings"]
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"the backup is damaged ({error}): {delete}") from error
+        differences = [
+            f"{key} was {began.get(key)!r}, is {self.settings.get(key)!r}"
+            for key in dict.fromkeys([*self.settings, *began])
+            if self.settings.get(key) not in (began.get(key), ended.get(key))
+        ]
+        if differences:
+            more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+            raise ValueError(
+                f"the backup is of a run with other settings: {'; '.join(differences[:3])}{more}. "
+                f"Set them as they were to go on, or {delete}"
+            )
         variables = self.variables()
         if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
             raise ValueError(f"the backup is of another model or optimizer: {delete}")
-        if notes["steps"] != self.params["steps"]:
-            came = f"{notes['steps']} steps an epoch, this run has {self.params['steps']}"
-            raise ValueError(f"the backup is of other data: {came}: {delete}")
         for variable, array in zip(variables, arrays):
             variable.assign(array)
         self.epochs_before = notes["epochs"]
@@ -255,3 +315,36 @@ class Backup(keras.callbacks.Callback):
             for _ in self.dataset:
                 pass
             iter(self.dataset)  # fit, too, makes one at the end of an epoch that it never reads
+
+
+def flat(settings):
+    """Return nested dictionaries and lists as one, {"a.b.0": value}, of what JSON can hold.
+
+    The names that Keras numbers as a process makes layers (dense_3) give way to their order.
+    """
+    names = {}
+    found = {}
+
+    def number(part):
+        if isinstance(part, dict):
+            if isinstance(part.get("name"), str):
+                names.setdefault(part["name"], f"number {len(names)}")
+            part = part.values()
+        elif not isinstance(part, (list, tuple)):
+            return
+        for item in part:
+            number(item)
+
+    def spread(part, path):
+        if isinstance(part, (list, tuple)):
+            part = dict(enumerate(part))
+        if not isinstance(part, dict):
+            found[".".join(path)] = names.get(part, part) if isinstance(part, str) else part
+            return
+        for key, item in part.items():
+            if key != "shared_object_id":  # an address
+                spread(item, path if key == "config" else (*path, str(key)))
+
+    number(settings)
+    spread(settings, ())
+    return json.loads(json.dumps(found, default=lambda other: type(other).__name__))

@@ -16,13 +16,15 @@ import tensorflow as tf
 
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+MNIST_MEANS = (0.1306605, 0.1325146)  # of the training and test images' pixels, in any order
 NETWORK_SECONDS = 10
 
 
 def load_mnist(path=None):
     """Return (x_train, y_train), (x_test, y_test): MNIST, 60 000 and 10 000 handwritten digits.
 
-    Images are float32 in [0, 1], (num, 784); labels are integers, (num,).
+    Images are float32 in [0, 1], (num, 784); labels are integers, (num,). Another set in a file of
+    the same form, such as Fashion-MNIST or a part of MNIST, is taken as well.
 
     Args:
         path: The file mnist.npz. None takes the file that the environment variable KERAS_VAE_MNIST
@@ -154,7 +156,8 @@ def load_images(data="auto"):
 
     Args:
         data: "mnist", "digits" (needs no network), or "auto": MNIST where it can be had, otherwise
-            the digits. Says in one line which it took, and how to get the other.
+            the digits. Says in one line which it took, and how to get the other; also if it is a
+            file of other images than MNIST's, or of a part of them.
 
     Raises:
         ValueError: No such data set. Also what `load_mnist` raises.
@@ -164,8 +167,12 @@ def load_images(data="auto"):
     if data != "digits":
         try:
             splits = load_mnist()
-            num = len(splits[0][0])
-            print(f"Data: MNIST, {num} training images. For the small digits: data=digits.")
+            what = f"MNIST, {len(splits[0][0])} training images"
+            means = [x.mean(dtype="float64") for x, _ in splits]
+            if not np.allclose(means, MNIST_MEANS, rtol=0, atol=1e-6):
+                what = f"{len(splits[0][0])} training images in MNIST's form, but not MNIST, or "
+                what += "not the whole of it: the ranges expected of MNIST do not hold"
+            print(f"Data: {what}. For the small digits: data=digits.")
             return "mnist", *splits
         except ConnectionError as error:
             if data == "mnist":
@@ -232,16 +239,24 @@ def batches(arrays, batch_size, seed=0, passes=1):
         passes: How often an epoch passes over the data: 1, or more where the data are few.
 
     Raises:
-        ValueError: The arrays are empty or of different lengths, or a number is below 1.
+        TypeError: `arrays` is a list, a dictionary or the like.
+        ValueError: The arrays are empty or of different lengths, or a number is no integer of at
+            least 1.
     """
     parts = arrays if isinstance(arrays, tuple) else (arrays,)
-    num = len(parts[0])
-    if not num or any(len(part) != num for part in parts):
-        raise ValueError(f"arrays must be of one length, not 0, got {[len(p) for p in parts]}")
-    if batch_size < 1 or passes < 1:
-        raise ValueError(f"batch_size and passes must be at least 1, got {batch_size}, {passes}")
+    if not all(hasattr(part, "shape") for part in parts):
+        kinds = ", ".join(type(part).__name__ for part in parts)
+        raise TypeError(f"arrays must be an array or a tuple of arrays such as (x, x), got {kinds}")
+    lengths = [tuple(part.shape)[:1] for part in parts]
+    if len(set(lengths)) != 1 or lengths[0] in ((), (0,)):
+        shapes = [tuple(part.shape) for part in parts]
+        raise ValueError(f"arrays must be of one length, not 0, got shapes {shapes}")
+    for name, number in (("batch_size", batch_size), ("passes", passes)):
+        if not hasattr(number, "__index__") or number < 1:
+            raise ValueError(f"{name} must be an integer of at least 1, got {number!r}")
     tensors = {id(part): tf.constant(part) for part in parts}  # of (x, x) there is but one
     # Shuffling row numbers and gathering a batch at once costs a tenth of shuffling rows.
+    num = lengths[0][0]
     rows = tf.data.Dataset.range(num).shuffle(num, seed=seed).repeat(passes)
     rows = rows.batch(batch_size)
 
@@ -253,26 +268,37 @@ def batches(arrays, batch_size, seed=0, passes=1):
     # for its next look: up to twice the time. There is nothing to tune here.
     options = tf.data.Options()
     options.autotune.enabled = False
-    return rows.map(gather).prefetch(2).with_options(options)
+    dataset = rows.map(gather).prefetch(2).with_options(options)
+    # What a Backup compares.
+    dataset.tensors = [*tensors.values()]
+    dataset.order = {"batch_size": int(batch_size), "seed": seed, "passes": int(passes)}
+    return dataset
 
 
 def binarise(dataset, seed=0):
-    """Return the `tf.data` pipeline of images, each pixel drawn anew: 1 with its grey value as the
-    probability, else 0 (dynamic binarisation).
+    """Return the pipeline with each pixel drawn anew: 1 with its grey value as probability, else 0.
 
     The draws differ from epoch to epoch; they are a function of the seed, of
     `keras.utils.set_random_seed`'s, and of how many epochs the pipeline has given.
 
     Args:
-        dataset: Pipeline of batches of images in [0, 1].
+        dataset: Pipeline of batches of floating-point images in [0, 1] and nothing else (TypeError,
+            tf.errors.InvalidArgumentError). Make pairs afterwards: `.map(lambda x: (x, x))`.
         seed: Of the draws.
 
-    Source: Salakhutdinov & Murray 2008; Burda et al. 2016, §5.
+    Source: dynamic binarisation, Salakhutdinov & Murray 2008; Burda et al. 2016, §5.
     """
+    if tf.nest.map_structure(lambda spec: spec.dtype.is_floating, dataset.element_spec) is not True:
+        raise TypeError(f"dataset must give floating-point images alone: {dataset.element_spec}")
     keys = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
 
     def draw(images, key):
+        found = ["images must lie in [0, 1]:", tf.reduce_min(images), tf.reduce_max(images)]
+        tf.debugging.Assert((found[1] >= -1e-3) & (found[2] <= 1.001), found)  # NaN is neither
         uniform = tf.random.stateless_uniform(tf.shape(images), key)
-        return tf.cast(uniform < images, "float32")
+        return tf.cast(uniform < tf.cast(images, "float32"), "float32")
 
-    return tf.data.Dataset.zip(dataset, keys).map(draw).prefetch(2)
+    drawn = tf.data.Dataset.zip(dataset, keys).map(draw).prefetch(2)
+    drawn.tensors = getattr(dataset, "tensors", [])
+    drawn.order = {**getattr(dataset, "order", {}), "seed of the pixels": seed}
+    return drawn

@@ -5,10 +5,22 @@ import numpy as np
 import tensorflow as tf
 
 
+FINITE = [float(np.finfo("float32").min), float(np.finfo("float32").max)]
+
+
 def bounds(network):
-    """Return the least and the greatest value that a network puts out for far-off inputs."""
+    """Return what a network's outputs lie in: [0, 1] or [−1, 1] if it ends in a sigmoid or a tanh.
+
+    They show for far-off inputs, wherever they stand; a last layer that is linear has no bounds.
+    """
+    end = network.layers[-1]
+    linear = end.output is network.outputs[0] and hasattr(end, "kernel")
+    linear = linear and end.activation is keras.activations.linear
     far = network(100 * tf.random.stateless_normal((16, *network.input_shape[1:]), (0, 0)))
-    return tf.reduce_min(far), tf.reduce_max(far)
+    low, high = float(tf.reduce_min(far)), float(tf.reduce_max(far))
+    if linear or low < -1 or high > 1 or low == high == 0:
+        return FINITE
+    return [-1 if low < 0 else 0, 1]
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -16,7 +28,8 @@ class GAN(keras.Model):
     """Generator against discriminator, cross-entropy on logits, non-saturating; real 1, fake 0.
 
     Compile it with two optimizers and no loss. `fit` and `evaluate` take real images; `call` and
-    `predict` take noise and return images. Losses are in nats per example.
+    `predict` take noise and return images. Losses are in nats per example. There is none called
+    "loss", so `TerminateOnNaN` sees nothing, and `EarlyStopping` needs a `monitor`.
 
     Args:
         generator: Functional or Sequential, noise, (batch, noise_dim) → images. If it ends in a
@@ -28,7 +41,7 @@ class GAN(keras.Model):
 
     Raises:
         ValueError: The networks do not fit each other, the discriminator ends in a sigmoid,
-            label_smoothing is outside, or images to fit are of a wrong type or shape.
+            label_smoothing is outside, or images to fit are of a wrong type or shape, or weighted.
         tf.errors.InvalidArgumentError: Images are NaN, infinite or out of range; see `VAE`.
 
     Source: Goodfellow et al. 2014, §3; A4 §3.2.2 and §4.2.
@@ -39,16 +52,14 @@ class GAN(keras.Model):
         ends = discriminator.input_shape, discriminator.output_shape
         if ends != (generator.output_shape, (None, 1)):
             raise ValueError(f"discriminator must be {generator.output_shape} → (None, 1): {ends}")
-        low, high = bounds(discriminator)
-        if 0 <= low < high <= 1:
+        if bounds(discriminator) == [0, 1]:
             raise ValueError("discriminator must return a logit: leave its sigmoid out")
         if not 0 <= label_smoothing < 0.5:
             raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing!r}")
         self.generator, self.discriminator = generator, discriminator
         self.label_smoothing = label_smoothing
-        low, high = bounds(generator)
-        greatest = float(np.finfo("float32").max)
-        self.range = [-1 if low < 0 else 0, 1] if -1 <= low < high <= 1 else [-greatest, greatest]
+        self.range = bounds(generator)
+        self.given_seed = seed
         seed = keras.initializers.Constant(np.random.randint(2**31 - 1) if seed is None else seed)
         self.seed = self.add_weight((), seed, "int64", trainable=False, name="seed")
         self.draws = self.add_weight((), "zeros", "int64", trainable=False, name="draws")
@@ -60,13 +71,31 @@ class GAN(keras.Model):
         """Set the two optimizers; `self.optimizer`, which callbacks see, is the generator's."""
         if g_optimizer is d_optimizer and not isinstance(g_optimizer, str):
             raise ValueError("g_optimizer and d_optimizer must be two objects: each has its state")
-        if any(kwargs.get(key) is not None for key in ("loss", "metrics", "weighted_metrics")):
+        if any(map(kwargs.get, ("loss", "loss_weights", "metrics", "weighted_metrics"))):
             raise ValueError("GAN has its own losses and metrics: compile it without others")
+        if not (self.generator.trainable_variables and self.discriminator.trainable_variables):
+            raise ValueError("generator and discriminator must have weights to train, not frozen")
         super().compile(d_optimizer, **kwargs)  # it also scales the loss under mixed_float16
         self.d_optimizer = self.optimizer
         super().compile(g_optimizer, **kwargs)
         self.optimizer.build(self.generator.trainable_variables)
         self.d_optimizer.build(self.discriminator.trainable_variables)
+
+    def fit(self, *args, sample_weight=None, class_weight=None, **kwargs):
+        """Train on images, as `keras.Model.fit` does; weights are refused."""
+        self._refuse(sample_weight, class_weight)
+        history = super().fit(*args, **kwargs)  # ends with the generator's moving average, if asked
+        self.d_optimizer.finalize_variable_values(self.discriminator.trainable_variables)
+        return history
+
+    def evaluate(self, *args, sample_weight=None, **kwargs):
+        """Return the losses, as `keras.Model.evaluate` does."""
+        self._refuse(sample_weight)
+        return super().evaluate(*args, **kwargs)
+
+    def _refuse(self, *weights):
+        if any(w is not None for w in weights):
+            raise ValueError("GAN takes no sample_weight or class_weight")
 
     @property
     def metrics(self):
@@ -78,10 +107,11 @@ class GAN(keras.Model):
         fake = self.generator(noise, training=training)
         # Logits, D = sigmoid(logit): −log D is softplus(−logit), −log(1 − D) softplus(logit).
         on_real = tf.cast(self.discriminator(real, training=training), self.variable_dtype)
-        on_fake = tf.cast(self.discriminator(fake, training=training), self.variable_dtype)
         d_loss = tf.nn.softplus(on_real) - (1 - self.label_smoothing) * on_real
-        d_loss += tf.nn.softplus(on_fake) + sum(self.discriminator.losses)  # and weight penalties
-        g_loss = tf.nn.softplus(-on_fake) + sum(self.generator.losses)  # non-saturating
+        d_loss += 0.5 * self._penalty(self.discriminator)  # half from each of its two calls
+        on_fake = tf.cast(self.discriminator(fake, training=training), self.variable_dtype)
+        d_loss += tf.nn.softplus(on_fake) + 0.5 * self._penalty(self.discriminator)
+        g_loss = tf.nn.softplus(-on_fake) + self._penalty(self.generator)  # non-saturating
         return d_loss, g_loss, on_real > 0, on_fake <= 0
 
     def train_step(self, data):
@@ -102,6 +132,9 @@ class GAN(keras.Model):
         with tf.control_dependencies([real := self._check(data)]):
             return self._track(self.compute_losses(real))
 
+    def _penalty(self, network):
+        return sum(tf.cast(penalty, self.variable_dtype) for penalty in network.losses)
+
     def _track(self, losses):
         for tracker, values in zip(self.trackers, losses):
             tracker.update_state(values)
@@ -113,22 +146,24 @@ class GAN(keras.Model):
 
     def generate(self, num_samples, seed=None):
         """Return new images, (num_samples, pixels); a `seed` repeats them."""
-        shape = (num_samples, *self.generator.input_shape[1:])
-        noise = self.noise(shape) if seed is None else keras.random.normal(shape, seed=seed)
+        rng = np.random.default_rng([int(self.seed), int(self.draws)] if seed is None else seed)
+        self.draws.assign_add(seed is None)
+        noise = rng.standard_normal((num_samples, *self.generator.input_shape[1:]))
         return self.generator.predict(noise, verbose=0)
 
     def noise(self, shape):
         """Return standard normal noise for the generator; replicas draw different noise."""
         replica = getattr(tf.distribute.get_replica_context(), "replica_id_in_sync_group", 0)
-        seed = [tf.cast(v, tf.int32) for v in (self.seed + 1_000_003 * replica, self.draws)]
+        seed = [tf.cast(v, tf.int64) for v in (self.seed + 1_000_003 * replica, self.draws)]
         self.draws.assign_add(1)
         return tf.random.stateless_normal(shape, seed, dtype=self.variable_dtype)
 
     def _check(self, data):
         """Return the images of a batch, of the generator's shape; raise what the class names."""
         real, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if sample_weight is not None:
-            raise ValueError("GAN takes no sample_weight or class_weight")
+        self._refuse(sample_weight)
+        if isinstance(real, (dict, tf.RaggedTensor, tf.SparseTensor)):
+            raise ValueError(f"images must be one dense array, got {type(real).__name__}")
         real, shape = tf.convert_to_tensor(real), self.discriminator.input_shape
         if not real.dtype.is_floating or not real.shape.is_compatible_with(shape):
             raise ValueError(f"images must be float {shape}, got {real.dtype.name} {real.shape}")
@@ -141,7 +176,7 @@ class GAN(keras.Model):
 
     def get_config(self):
         config = {"generator": self.generator, "discriminator": self.discriminator,
-                  "label_smoothing": self.label_smoothing, "seed": int(self.seed.numpy()),
+                  "label_smoothing": self.label_smoothing, "seed": self.given_seed,
                   "name": self.name, "dtype": self.dtype_policy}
         return keras.saving.serialize_keras_object(config)
 

@@ -12,10 +12,13 @@ import math
 import os
 import pathlib
 import platform
+import shlex
 import shutil
 import sys
+import tempfile
 import time
 
+import filelock
 import keras
 import PIL.Image
 import tensorflow as tf
@@ -23,6 +26,8 @@ import tensorflow as tf
 # What the runner changed of the chapter's parameters, such as {"epochs": 2}. The expected ranges
 # hold for the defaults only; the data set and the seed may be any.
 overrides = {}
+
+locks = {}  # {(process, path): lock}: what this process holds, until it ends or lets go
 
 
 def write_aside(path, write):
@@ -46,7 +51,9 @@ def write_aside(path, write):
 
 
 def make_folder(folder):
-    """Make a folder, or take the one that is there, and remove what a killed run left half-written.
+    """Make a folder, or take the one that is there.
+
+    What a killed run left half-written is removed a day later: until then it may be another's.
 
     Raises:
         OSError: It cannot be made or written; the message says what to do.
@@ -54,16 +61,49 @@ def make_folder(folder):
     folder = pathlib.Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(".writing_*"):
-            left.unlink()
-        probe = folder / ".writing_probe"
-        probe.touch()
-        probe.unlink()
+        remove_half_written(folder, ".writing_*", time.time() - 86_400)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise OSError(
             f"cannot write the folder {folder.absolute()}: {error}. "
             "Start from a working folder that you may write"
         ) from error
+
+
+def remove_half_written(folder, pattern=".writing_*", before=math.inf):
+    """Remove the files of a folder, and of those in it, that were last written before a time."""
+    for left in folder.rglob(pattern):
+        with contextlib.suppress(FileNotFoundError):  # finished and renamed meanwhile
+            if left.stat().st_mtime < before:
+                left.unlink()
+
+
+def hold(path):
+    """Lock a file for this process, until it lets go of it or ends, be it killed.
+
+    Raises:
+        RuntimeError: Another process holds it.
+    """
+    key = os.getpid(), str(path)
+    lock = locks.get(key) or filelock.FileLock(path, timeout=0, thread_local=False)
+    try:
+        if not lock.is_locked:
+            lock.acquire()
+    except filelock.Timeout:
+        raise RuntimeError(
+            f"another process is at work in {path.parent.absolute()} (it holds {path.name}): "
+            "wait until it ends, or start from another folder"
+        ) from None
+    except NotImplementedError:
+        return  # a file system without locks
+    locks[key] = lock
+
+
+def let_go(path):
+    """Release what `hold` has locked."""
+    lock = locks.pop((os.getpid(), str(path)), None)
+    if lock:
+        lock.release()
 
 
 class Run:
@@ -78,17 +118,26 @@ class Run:
         folder: Of the run.
         backups: Folder for its `Backup` files, another one for each choice of parameters, so that a
             chapter that was interrupted goes on only if it is started again with the same. (The
-            parameters are the numbers, texts and tuples that the calling module has named so far.)
+            parameters are the numbers, texts and tuples that the caller has named so far.)
             `finish` removes it.
 
     Raises:
         OSError: The folder cannot be made or written.
+        RuntimeError: Another process runs the chapter in the same folder.
+        SystemExit: The program is a chapter that lies beside the runner, and was given arguments,
+            which only the runner takes; the message is the command.
     """
 
     def __init__(self, name, root="outputs"):
+        script = pathlib.Path(sys.argv[0])
+        if sys.argv[1:] and script.stem == name and (script.parent / "__main__.py").exists():
+            command = shlex.join(["python", str(script.parent), name, *sys.argv[1:]])
+            words = "takes no arguments. Its parameters are set by:"
+            raise SystemExit(f"{script.name} {words} {command}")
         self.name = name
         self.folder = pathlib.Path(root) / name
-        named = inspect.currentframe().f_back.f_globals.items()
+        caller = inspect.currentframe().f_back
+        named = {**caller.f_globals, **caller.f_locals}.items()
         kinds = (bool, int, float, str, tuple)
         named = [(k, v) for k, v in named if isinstance(v, kinds) and not k.startswith("_")]
         digest = hashlib.sha256(repr(sorted(named)).encode()).hexdigest()[:12]
@@ -96,6 +145,8 @@ class Run:
         self.start = time.perf_counter()
         self.saved = []
         make_folder(self.folder)
+        hold(self.folder / ".lock")
+        remove_half_written(self.folder)
         (self.folder / "results.json").unlink(missing_ok=True)
         with contextlib.suppress(AttributeError):
             sys.stdout.reconfigure(errors="replace")  # a terminal or a file without ε or β
@@ -115,20 +166,25 @@ class Run:
         self.saved.append(f"{name}.keras")
         write_aside(self.folder / f"{name}.keras", model.save)
 
-    def finish(self, data, rows):
+    def finish(self, data, values):
         """Print the closing table and where everything lies; save both as results.json.
 
         Args:
             data: Name of the data set in use.
-            rows: (measure, value, {data set: (low, high)}) each: the range expected at the
-                chapter's defaults. An empty dictionary expects nothing.
+            values: {measure: value}. The ranges expected at the chapter's defaults are read from
+                `expected.json` beside the chapter (of a notebook: in the working folder), as
+                {chapter: {measure: {data set: [low, high]}}}. What is not there is not expected.
         """
+        chapter = inspect.currentframe().f_back.f_globals.get("__file__", "a notebook")
+        path = pathlib.Path(chapter).parent / "expected.json"
+        ranges = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        expected = ranges.get(self.name, {})
         changed = {key: new for key, new in overrides.items() if key not in ("data", "seed")}
         results = []
         lines = [("measure", "here", "expected", "")]
-        for measure, value, ranges in rows:
+        for measure, value in values.items():
             value = float(value)
-            low, high = ranges.get(data, (None, None))
+            low, high = expected.get(measure, {}).get(data, (None, None))
             inside = None if low is None or changed else bool(low <= value <= high)
             results.append(
                 {"measure": measure, "value": value if math.isfinite(value) else str(value),
@@ -156,6 +212,7 @@ class Run:
         shutil.rmtree(self.backups, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.backups.parent.rmdir()  # unless it holds those of an interrupted run
+        let_go(self.folder / ".lock")
         widths = [max(len(line[i]) for line in lines) for i in range(4)]
         table = "\n".join(
             f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:<{widths[2]}}  {d}".rstrip()

@@ -17,46 +17,61 @@ class VAE(keras.Model):
         decoder: Functional or Sequential, z → x's shape: logits of the pixels for a Bernoulli
             likelihood, means for a Gaussian one. Its last layer is linear.
         beta: Weight of the KL divergence, at least 0. Set it at any time, also while training.
-        likelihood: "bernoulli" for x in [0, 1]; "gaussian", of variance 1, for any finite x.
+        likelihood: "bernoulli" for x in [0, 1]; "gaussian" for any finite x.
+        learn_variance: Learn a Gaussian's variances, one per feature, exp(x_log_var); else they are
+            1. (Leave constant features out: their variance would fall to 0, the loss to −∞.)
         seed: Of the noise; None for a fresh one.
 
     Raises:
-        ValueError: The networks do not fit each other, a Bernoulli decoder ends in a sigmoid
-            (erratum A2-3), beta is negative, the likelihood is unknown. From `fit`: x is of a wrong
-            type or shape, or has weights (which Keras itself drops where there is no y).
+        ValueError: Networks that do not fit each other, a Bernoulli decoder that ends in a sigmoid
+            (erratum A2-3), a wrong setting. From `fit`: x of a wrong type or shape, or weights.
         tf.errors.InvalidArgumentError: From `fit`: x is NaN, infinite or out of range, or of a new,
             wrong shape. That batch trains nothing. (XLA, Keras's default on a GPU, drops this.)
 
     Source: Kingma & Welling 2014, eq. 10; beta: Higgins et al. 2017; A1 §3.2 and §4.2; A0 §3.3.
     """
 
-    def __init__(self, encoder, decoder, beta=1.0, likelihood="bernoulli", seed=None, **kwargs):
+    def __init__(self, encoder, decoder, beta=1.0, likelihood="bernoulli", learn_variance=False,
+                 seed=None, **kwargs):
         super().__init__(**kwargs)
         shapes = [encoder.input_shape, *(head.shape for head in encoder.outputs)]
-        if shapes != [decoder.output_shape, *2 * [decoder.input_shape]]:
+        fit = shapes == [decoder.output_shape, *2 * [decoder.input_shape]]
+        if not fit or None in shapes[0][1:] + shapes[1][1:] or len({*map(id, encoder.outputs)}) < 2:
             came = f"{shapes[0]} → {shapes[1:]} and {decoder.input_shape} → {decoder.output_shape}"
-            raise ValueError(f"networks must be x → [z_mean, z_log_var] and z → x, got {came}")
+            words = "x → [z_mean, z_log_var], two heads, and z → x, of fixed sizes"
+            raise ValueError(f"networks must be {words}, got {came}")
         if likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(f'likelihood must be "bernoulli" or "gaussian", got {likelihood!r}')
-        # Far-off codes show a sigmoid wherever it stands: nothing leaves [0, 1].
-        far = decoder(100 * tf.random.stateless_normal((16, *decoder.input_shape[1:]), (0, 0)))
-        if likelihood == "bernoulli" and 0 <= tf.reduce_min(far) < tf.reduce_max(far) <= 1:
-            raise ValueError("decoder must put out logits: leave its sigmoid out (erratum A2-3)")
+        # A sigmoid shows at far-off codes wherever it stands: nothing leaves [0, 1].
+        far = decoder(100 * tf.random.stateless_normal((16, *shapes[1][1:]), (0, 0)))
+        end = decoder.layers[-1]
+        linear = end.output is decoder.outputs[0] and hasattr(end, "kernel")  # as trained as it is
+        linear = linear and end.activation is keras.activations.linear
+        bounded = not linear and 0 <= tf.reduce_min(far) and 0 < tf.reduce_max(far) <= 1
+        if likelihood == "bernoulli" and (bounded or learn_variance):
+            raise ValueError("a Bernoulli decoder must put out logits: leave its sigmoid out "
+                             "(erratum A2-3); it has no variance to learn")
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
         # A variable: a Python number would be frozen into the traced step.
         self._beta = tf.Variable(0.0, trainable=False, dtype=self.variable_dtype)
         self.beta = beta
+        self.given_seed = seed
         seed = keras.initializers.Constant(np.random.randint(2**31 - 1) if seed is None else seed)
         self.seed = self.add_weight((), seed, "int64", trainable=False, name="seed")
         self.draws = self.add_weight((), "zeros", "int64", trainable=False, name="draws")
+        self.x_log_var = tf.zeros((), self.variable_dtype)  # of a Gaussian p(x | z)
+        if learn_variance:
+            self.x_log_var = self.add_weight(shapes[0][1:], "zeros", name="x_log_var")
         # Keras itself has a tracker of the loss.
         self.trackers = [keras.metrics.Mean(name=n) for n in ("reconstruction_loss", "kl_loss")]
         self(encoder.inputs[0])  # builds the model, so that it can be exported at once
 
     def compile(self, optimizer="adam", **kwargs):
         """Set the optimizer; other arguments as in `keras.Model.compile`."""
-        if any(kwargs.get(key) is not None for key in ("loss", "metrics", "weighted_metrics")):
+        if any(map(kwargs.get, ("loss", "loss_weights", "metrics", "weighted_metrics"))):
             raise ValueError("VAE has its own loss and metrics: compile it without others")
+        if not self.trainable_variables:
+            raise ValueError("networks must have weights to train: all of them are frozen")
         super().compile(optimizer, **kwargs)
         self.optimizer.build(self.trainable_variables)
 
@@ -67,7 +82,7 @@ class VAE(keras.Model):
 
     @beta.setter
     def beta(self, beta):
-        if not 0 <= beta < np.inf:
+        if not 0 <= beta <= np.finfo(self.variable_dtype).max:
             raise ValueError(f"beta must be a number of at least 0, got {beta!r}")
         self._beta.assign(beta)
 
@@ -77,7 +92,8 @@ class VAE(keras.Model):
         if self.likelihood == "bernoulli":
             nats = tf.nn.softplus(output) - x * output  # exact for any logit
         else:
-            nats = 0.5 * (tf.square(x - output) + np.log(2 * np.pi))
+            nats = tf.square(x - output) * tf.exp(-self.x_log_var)
+            nats = 0.5 * (nats + self.x_log_var + np.log(2 * np.pi))
         return tf.reduce_sum(nats, axis=range(1, len(nats.shape)))
 
     def compute_losses(self, x, training=False):
@@ -89,9 +105,9 @@ class VAE(keras.Model):
         reconstruction_loss = self.negative_log_likelihood(x, self.decoder(z, training=training))
         kl = -0.5 * (1 + z_log_var - tf.square(z_mean) - tf.exp(z_log_var))  # (batch, latent_dim)
         kl_loss = tf.reduce_sum(kl, axis=range(1, len(kl.shape)))  # a sum, as over the features
-        # self.losses: the weight penalties of the networks, if they have any.
-        loss = reconstruction_loss + self._beta * kl_loss + sum(self.losses)
-        return loss, reconstruction_loss, kl_loss
+        # self.losses: the penalties of the networks, if they have any.
+        penalty = sum(tf.cast(penalty, self.variable_dtype) for penalty in self.losses)
+        return reconstruction_loss + self._beta * kl_loss + penalty, reconstruction_loss, kl_loss
 
     def train_step(self, data):
         x, replicas = self._check(data), tf.distribute.get_strategy().num_replicas_in_sync
@@ -109,7 +125,7 @@ class VAE(keras.Model):
             return self._track(self.compute_losses(x))
 
     def _track(self, losses):
-        for tracker, values in zip(self.metrics, losses):
+        for tracker, values in zip(self.metrics, losses, strict=True):
             tracker.update_state(values)  # sums and counts: batches may differ in size
         return self.get_metrics_result()
 
@@ -133,24 +149,47 @@ class VAE(keras.Model):
         """Return the array x after encoder and decoder, from z_mean, without noise."""
         return self.decode(self.encode(x)[0])
 
-    def generate(self, num_samples, seed=None):
-        """Return decoded draws of z from the prior, (num_samples, …); a `seed` repeats them."""
-        shape = (num_samples, *self.decoder.input_shape[1:])
-        z = self.noise(shape) if seed is None else keras.random.normal(shape, seed=seed)
-        return self.decode(z)
+    def generate(self, num_samples, seed=None, sample=False):
+        """Return the mean of p(x | z) for draws of z from the prior, (num_samples, …).
+
+        With `sample`, return draws from p(x | z), rough as data are. A `seed` repeats both.
+        """
+        rng = np.random.default_rng([int(self.seed), int(self.draws)] if seed is None else seed)
+        self.draws.assign_add(seed is None)
+        mean = self.decode(rng.standard_normal((num_samples, *self.decoder.input_shape[1:])))
+        if not sample:
+            return mean
+        if self.likelihood == "bernoulli":
+            return rng.binomial(1, mean).astype(mean.dtype)
+        return rng.normal(mean, np.exp(0.5 * self.x_log_var)).astype(mean.dtype)
 
     def noise(self, shape):
         """Return the next of the model's own standard normal noise; replicas draw their own."""
         replica = getattr(tf.distribute.get_replica_context(), "replica_id_in_sync_group", 0)
-        seed = [tf.cast(v, tf.int32) for v in (self.seed + 1_000_003 * replica, self.draws)]
+        seed = [tf.cast(v, tf.int64) for v in (self.seed + 1_000_003 * replica, self.draws)]
         self.draws.assign_add(1)
         return tf.random.stateless_normal(shape, seed, dtype=self.variable_dtype)
+
+    def fit(self, *args, sample_weight=None, class_weight=None, **kwargs):
+        """Train as `keras.Model.fit`, which drops weights in silence where there is no y."""
+        self._refuse(sample_weight, class_weight)
+        return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args, sample_weight=None, **kwargs):
+        """Return the losses of data, as `keras.Model.evaluate` does."""
+        self._refuse(sample_weight)
+        return super().evaluate(*args, **kwargs)
+
+    def _refuse(self, *weights):
+        if any(w is not None for w in weights):
+            raise ValueError("VAE takes no sample_weight or class_weight")
 
     def _check(self, data):
         """Return x of a batch, of the encoder's shape; raise what the class names."""
         x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if sample_weight is not None:
-            raise ValueError("VAE takes no sample_weight or class_weight")
+        self._refuse(sample_weight)
+        if isinstance(x, (dict, tf.RaggedTensor, tf.SparseTensor)):
+            raise ValueError(f"x must be one dense array, got {type(x).__name__}")
         x, shape = tf.convert_to_tensor(x), self.encoder.input_shape
         if not x.dtype.is_floating:
             raise ValueError(f"x must be floating point, got {x.dtype.name}: divide bytes by 255")
@@ -167,8 +206,8 @@ class VAE(keras.Model):
 
     def get_config(self):
         config = {"encoder": self.encoder, "decoder": self.decoder, "beta": self.beta,
-                  "likelihood": self.likelihood, "seed": int(self.seed.numpy()),
-                  "name": self.name, "dtype": self.dtype_policy}
+                  "likelihood": self.likelihood, "learn_variance": len(self.x_log_var.shape) > 0,
+                  "seed": self.given_seed, "name": self.name, "dtype": self.dtype_policy}
         return keras.saving.serialize_keras_object(config)
 
     @classmethod

@@ -146,3 +146,26 @@ def test_sample_grid_leaves_pictures_and_a_film(x, tmp_path):
         gan.fit(x, callbacks=[here], verbose=0)
     with pytest.raises(ValueError, match="every"):
         SampleGrid(gan.generator, noise, folder, every=0)
+
+
+def test_a_film_in_colour_and_one_of_nan(x, tmp_path):
+    vae = small_vae()
+    vae.compile("adam")
+    rgb = np.tile([1.0, 0.5, 0.0], (4, 4))  # images of 2×2 pixels, all orange
+
+    def film(images, image_shape):
+        grid = SampleGrid(lambda z: images, np.zeros((4, 3)), tmp_path, image_shape=image_shape)
+        vae.fit(x, epochs=1, callbacks=[grid], verbose=0)
+        with PIL.Image.open(tmp_path / "samples.gif") as frames:
+            frames.seek(frames.n_frames - 1)
+            return np.asarray(frames.convert("RGB")).reshape(-1, 3)
+
+    found = film(rgb, (2, 2, 3))
+    orange = np.abs(found - np.array([255, 127.5, 0])).max(axis=1) < 2
+    assert orange.mean() > 0.4  # the rest is white, and the title
+    found = film(rgb, (3, 4))
+    np.testing.assert_array_equal(found[:, 0], found[:, 2])  # grey
+    with pytest.raises(ValueError, match=r"lie in \[0, 1\].* nan"):
+        film(rgb * np.nan, (2, 2, 3))
+    with pytest.raises(ValueError, match=r"lie in \[0, 1\].* got -1 to 1"):
+        film(2 * rgb - 1, (2, 2, 3))  # of a tanh

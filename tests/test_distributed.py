@@ -55,7 +55,9 @@ def test_it_resumes_to_the_bit(kind, x, tmp_path):
     fit_distributed(whole, pipeline(kind, x), 5, strategy, callbacks(), verbose=0)
     fit_distributed(half, pipeline(kind, x), 2, strategy, callbacks(), tmp_path, verbose=0)
     assert [path.name for path in tmp_path.iterdir()] == ["epoch_000002.weights.h5"]
-    (tmp_path / ".writing_1_epoch_000003.weights.h5").write_text("what a killed run leaves")
+    left = tmp_path / ".writing_1_epoch_000003.weights.h5"
+    left.write_text("what a killed run leaves")
+    os.utime(left, (time.time() - 90_000,) * 2)  # more than a day ago
     history = fit_distributed(
         rest, pipeline(kind, x), 5, strategy, callbacks(), tmp_path, verbose=0
     )

@@ -140,7 +140,8 @@ def test_a_killed_run_ends_where_one_that_was_never_killed_does(kind, tmp_path):
     assert (whole / "history.json").read_text() == (killed / "history.json").read_text()
     epochs, history = json.loads((killed / "history.json").read_text())
     assert epochs == list(range(EPOCHS)) and all(len(v) == EPOCHS for v in history.values())
-    assert sorted(path.name for path in killed.iterdir()) == ["backup", "final.npz", "history.json"]
+    names = [".backup.lock", "backup", "final.npz", "history.json"]
+    assert sorted(path.name for path in killed.iterdir()) == names
 
 
 class Stop(keras.callbacks.Callback):
@@ -205,7 +206,7 @@ def test_the_order_of_the_data_goes_on_only_if_the_backup_knows_the_pipeline(tmp
     whole, _ = trained("gan", [], data=shuffled("gan"))
     for known in (True, False):
         path, data = tmp_path / f"backup_{known}", shuffled("gan")
-        trained("gan", [Backup(path), Stop(3)], data=data)
+        trained("gan", [Backup(path, data if known else None), Stop(3)], data=data)
         data = shuffled("gan")  # as a new process makes it
         resumed, _ = trained("gan", [Backup(path, data if known else None)], data=data)
         same = all(np.array_equal(a, b) for a, b in zip(state(resumed), state(whole)))
@@ -258,13 +259,10 @@ def test_a_backup_that_does_not_fit_is_refused_with_its_path(tmp_path):
     whole = path.read_bytes()
     x = np.zeros((64, 12), "float32")
     for data in (pipeline(x, 8), pipeline(x[:20], 16)):
-        with pytest.raises(ValueError, match=r"other data: 4 steps.*delete .*backup to begin"):
+        with pytest.raises(ValueError, match=r"data.steps was 4, is .*delete .*backup to begin"):
             trained("vae", [Backup(path)], data=data)
-    other = small_vae()
-    other.compile("sgd")
-    for model, kind in ((None, "gan"), (other, "vae")):
-        with pytest.raises(ValueError, match="another model or optimizer: delete .*backup"):
-            trained(kind, [Backup(path)], model=model)
+    with pytest.raises(ValueError, match="model.class was 'VAE', is 'GAN'.* and .* more"):
+        trained("gan", [Backup(path)])
     for damaged in (b"", whole[:100], whole[: len(whole) // 2], whole[:-30], b"\x80\x04K\x01."):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match="damaged .*delete .*backup to begin anew"):
@@ -281,8 +279,201 @@ def test_a_backup_that_does_not_fit_is_refused_with_its_path(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="cannot write the folder"):
         trained("vae", [Backup(tmp_path / "file" / "backup")])
-    with pytest.raises(TypeError, match="must be a tf.data.Dataset, got ndarray"):
-        Backup(path, x)
+    with pytest.raises(TypeError, match="must be a tf.data.Dataset or arrays, got list"):
+        Backup(path, [x])
+
+
+def changed(**settings):
+    """Return a VAE that differs from `build("vae")` in what is given."""
+    keras.utils.set_random_seed(0)
+    activation, noise = settings.pop("activation", "relu"), settings.pop("seed", 0)
+    optimizer = settings.pop("optimizer", keras.optimizers.Adam(0.01))
+    networks = (
+        keras_vae.gaussian_encoder(12, (8,), 3, activation), keras_vae.dense_decoder(3, (8,), 12)
+    )
+    vae = keras_vae.VAE(*networks, seed=noise, **settings)
+    vae.compile(optimizer)
+    return vae
+
+
+def plain(model, *callbacks):
+    """Train without a warm-up, which has the last word on beta; return the model."""
+    try:
+        model.fit(data_of("vae"), epochs=5, shuffle=False, callbacks=callbacks, verbose=0)
+    except KeyboardInterrupt:
+        pass
+    return model
+
+
+CHANGES = {
+    "beta": ({"beta": 4.0}, r"model.networks.beta was 1.0, is 4.0"),
+    "likelihood": ({"likelihood": "gaussian"}, "likelihood was 'bernoulli', is 'gaussian'"),
+    "seed": ({"seed": 1}, "seed was 0, is 1"),
+    "activation": ({"activation": "tanh"}, "activation was 'relu', is 'tanh'"),
+    "rate": ({"optimizer": keras.optimizers.Adam(1e-5)}, r"learning_rate was 0.0\d+, is .*e-0"),
+    "optimizer": ({"optimizer": keras.optimizers.SGD(0.01)}, "optimizer.0.0 was 'Adam', is 'SGD'"),
+    "kind": ({"optimizer": keras.optimizers.AdamW(0.01)}, "was 'Adam', is 'AdamW'"),
+    "clipping": ({"optimizer": keras.optimizers.Adam(0.01, clipnorm=1.0)}, "clipnorm was None"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_changed_setting_is_refused_and_named(change, ended, tmp_path):
+    settings, words = CHANGES[change]
+    path = tmp_path / "backup"
+    plain(changed(), *([] if ended else [Stop(3)]), Backup(path))
+    Backup.ended.clear()
+    before = path.read_bytes()
+    other = changed(**settings)
+    start = state(other)
+    with pytest.raises(ValueError, match=f"(?s){words}.*to go on, or delete .*backup to begin anew"):
+        plain(other, Backup(path))
+    assert_equal(state(other), start)
+    assert path.read_bytes() == before
+    assert_equal(state(plain(changed(), Backup(path))), state(plain(changed())))
+    Backup.ended.clear()
+
+
+def test_other_data_of_as_many_steps_are_refused(tmp_path):
+    x = data_of("vae", lambda x, size: x)
+    other = x.copy()
+    other[7, 3] = 0.5
+    for name, make in {
+        "arrays": lambda x, **kwargs: x,
+        "pairs": lambda x, **kwargs: (x, x),
+        "batches": lambda x, **kwargs: keras_vae.batches(x, 16, **kwargs),
+        "drawn": lambda x, **kwargs: keras_vae.binarise(keras_vae.batches(x, 16), **kwargs),
+    }.items():
+        def run(data, *callbacks):
+            backup = Backup(tmp_path / name, data)
+            arguments = data if isinstance(data, tuple) else (data,)
+            size = {"batch_size": 16} if backup.dataset is None else {}
+            return build("vae").fit(
+                *arguments, **size, epochs=3, callbacks=[*callbacks, backup], shuffle=False, verbose=0
+            )
+
+        with pytest.raises(KeyboardInterrupt):
+            run(make(x), Stop(2))
+        with pytest.raises(ValueError, match=r"data.checksum.0 was \d+, is \d+"):
+            run(make(other))
+        if name in ("batches", "drawn"):
+            with pytest.raises(ValueError, match=r"seed.* was 0, is 5"):
+                run(make(x, seed=5))
+        assert run(make(x)).epoch == [0, 1, 2]
+        Backup.ended.clear()
+
+
+def test_a_pipeline_that_is_no_epoch_is_refused_at_once(tmp_path):
+    for data, steps in ((data_of("vae").repeat(), 4), (data_of("vae"), 3)):
+        with pytest.raises(ValueError, match="pipeline of one epoch.*the pipeline has"):
+            trained("vae", [Backup(tmp_path / "backup", data)], data=data, steps_per_epoch=steps)
+    endless = data_of("vae").repeat()  # the order begins anew, and nothing is read in advance
+    trained("vae", [Backup(tmp_path / "backup"), Stop(3)], data=endless, steps_per_epoch=4)
+    _, history = trained("vae", [Backup(tmp_path / "backup")], data=endless, steps_per_epoch=4)
+    assert history.epoch == list(range(5))
+
+
+def test_the_same_model_goes_on_although_schedules_have_changed_its_settings(tmp_path):
+    def watch(steps):
+        schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 / (1 + epoch))
+        return [KLWarmUp(1.0, steps=15), schedule, *([Stop(steps)] if steps else [])]
+
+    def run(model, *callbacks):
+        settings = {"epochs": 5, "shuffle": False, "verbose": 0}
+        return model.fit(data_of("vae"), callbacks=callbacks, **settings)
+
+    whole, model, backup = changed(), changed(), Backup(tmp_path / "backup")
+    run(whole, *watch(0))
+    with pytest.raises(KeyboardInterrupt):
+        run(model, *watch(3), backup)
+    assert 0 < model.beta < 1
+    run(model, *watch(0), backup)
+    assert_equal(state(model), state(whole))
+    assert model.beta == whole.beta == 1
+
+
+def test_a_model_without_a_configuration_is_compared_by_its_networks(tmp_path):
+    class Plain(keras.Model):
+        def __init__(self, activation):
+            super().__init__()
+            self.network = keras_vae.dense_encoder(12, (8,), 12, activation)
+
+        def call(self, x):
+            return self.network(x)
+
+    def run(activation, *callbacks):
+        model = Plain(activation)
+        model.compile("adam", "mse")
+        trained("autoencoder", [*callbacks, Backup(tmp_path / "backup")], model=model)
+
+    run("relu", Stop(2))
+    with pytest.raises(ValueError, match="activation was 'relu', is 'tanh'"):
+        run("tanh")
+    run("relu")
+
+
+def hold_on(path, started, end):
+    """Train beside another run, in a process of its own."""
+    keras.utils.set_random_seed(0)
+    model = build("vae")
+    wait = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: (started.set(), end.wait(60)))
+    model.fit(data_of("vae"), shuffle=False, callbacks=[wait, Backup(path)], verbose=0)
+
+
+@posix
+def test_of_two_runs_at_once_the_second_stops(tmp_path):
+    path = tmp_path / "backup"
+    half = tmp_path / ".writing_1_other"
+    half.write_text("what another process is about to write")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["keras_vae"])
+    started, end = context.Event(), context.Event()
+    child = context.Process(target=hold_on, args=(path, started, end))
+    child.start()
+    assert started.wait(60)
+    with pytest.raises(RuntimeError, match="another process is at work in .*backup"):
+        trained("vae", [Backup(path)])
+    end.set()
+    child.join(60)
+    assert child.exitcode == 0 and half.exists()
+    trained("vae", [Backup(path)], epochs=1)  # the lock is free, and the run is that one's
+    started.clear()
+    end.clear()
+    child = context.Process(target=hold_on, args=(tmp_path / "other", started, end))
+    child.start()
+    assert started.wait(60)
+    child.kill()
+    child.join()
+    trained("vae", [Backup(tmp_path / "other")], epochs=1)  # a killed process holds nothing
+
+
+def full(path):
+    """Train where a file may have no more than 4 kB, as on a disk that is full."""
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    model = build("vae")
+    grow = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: epoch == 2
+        and resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+    )
+    try:
+        model.fit(data_of("vae"), epochs=5, callbacks=[grow, Backup(path)], shuffle=False, verbose=0)
+    except OSError as error:
+        os._exit(7 if "with room left" in str(error) else 1)
+
+
+@posix
+def test_a_full_disk_loses_no_epoch_that_was_written(tmp_path):
+    path = tmp_path / "backup"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["keras_vae"])
+    child = context.Process(target=full, args=(path,))
+    child.start()
+    child.join(120)
+    assert child.exitcode == 7 and not list(tmp_path.glob(".writing_*"))
+    assert_equal(state(plain(build("vae"), Backup(path))), state(plain(build("vae"))))
 
 
 def test_the_film_of_an_interrupted_run_is_whole(tmp_path):

@@ -2,7 +2,11 @@ import base64
 import html.parser
 import io
 import json
+import os
 import re
+import subprocess
+import sys
+import time
 
 import keras
 import matplotlib.pyplot as plt
@@ -19,18 +23,26 @@ def no_overrides(monkeypatch):
     monkeypatch.setattr(report, "overrides", {})
 
 
+VALUES = {"inside": 1.5, "outside": 2.5, "without a range": 12345.6}
+
+
+@pytest.fixture(autouse=True)
+def ranges(tmp_path, monkeypatch):
+    """Write expected.json; this module stands for a chapter that lies beside it."""
+    expected = {
+        "inside": {"mnist": [1, 2], "digits": [10, 20]}, "outside": {"mnist": [1, 2]},
+        "float": {"mnist": [0, 1]}, "nan <b>": {"mnist": [0, 1]},
+    }
+    monkeypatch.setitem(globals(), "__file__", str(tmp_path / "99_test.py"))
+    path = tmp_path / "expected.json"
+    path.write_text(json.dumps({"99_test": expected, "01_good": expected}), encoding="utf-8")
+
+
 def figure():
     figure, ax = plt.subplots()
     plt.close(figure)
     ax.plot([1, 2])
     return figure
-
-
-ROWS = [
-    ("inside", 1.5, {"mnist": (1, 2), "digits": (10, 20)}),
-    ("outside", 2.5, {"mnist": (1, 2)}),
-    ("without a range", 12345.6, {}),
-]
 
 
 def test_a_run_leaves_pictures_models_and_a_table(tmp_path, capsys):
@@ -39,7 +51,7 @@ def test_a_run_leaves_pictures_models_and_a_table(tmp_path, capsys):
     assert run.save_figure(picture, "picture") is picture
     vae = small_vae()
     run.save_model(vae, "model")
-    run.finish("mnist", ROWS)
+    run.finish("mnist", VALUES)
     out = capsys.readouterr().out
     lines = out.partition("measure")[2].splitlines()
     assert lines[1].endswith("ok") and lines[2].endswith("OUTSIDE") and "12,346" in lines[3]
@@ -65,10 +77,10 @@ def test_backups_lie_apart_for_each_choice_of_parameters(tmp_path):
     others = [dict(epochs=3, beta=1.0, dims=(3, 4)), dict(epochs=2, beta=1.0, dims=(3, 5)), {}]
     folders = {begin(**other).backups for other in others}
     assert len(folders) == 3 and run.backups not in folders
-    run.finish("mnist", ROWS)
+    run.finish("mnist", VALUES)
     assert not run.backups.exists() and all((folder / "vae").exists() for folder in folders)
     for other in others:
-        begin(**other).finish("mnist", ROWS)
+        begin(**other).finish("mnist", VALUES)
     assert not (tmp_path / "99_test" / "backups").exists()
 
 
@@ -76,23 +88,38 @@ def test_ranges_are_those_of_the_data_set_and_of_the_defaults(tmp_path, monkeypa
     run = Run("99_test", root=tmp_path)
     for overrides in ({}, {"seed": 3, "data": "digits"}, {"epochs": 2}):
         monkeypatch.setattr(report, "overrides", overrides)
-        run.finish("digits", ROWS)
+        run.finish("digits", VALUES)
         out = capsys.readouterr().out
         assert ("OUTSIDE" in out) is ("epochs" not in overrides)
     assert "With epochs=2;" in out
 
 
+def test_ranges_lie_beside_the_chapter_or_in_the_working_folder(tmp_path, monkeypatch, capsys):
+    def finish(name="99_test"):
+        Run(name, root=tmp_path / "outputs").finish("mnist", VALUES)
+        return "1 … 2" in capsys.readouterr().out
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert finish() and not finish("02_unknown")
+    monkeypatch.delitem(globals(), "__file__")  # a notebook has none
+    assert not finish()
+    monkeypatch.chdir(tmp_path)
+    assert finish()
+    monkeypatch.setitem(globals(), "__file__", str(tmp_path / "elsewhere" / "alone.py"))
+    assert not finish()
+
+
 def test_nan_is_outside_and_the_results_stay_json(tmp_path, capsys):
-    rows = [("nan", float("nan"), {"mnist": (0, 1)})]
-    Run("99_test", root=tmp_path).finish("mnist", rows)
+    Run("99_test", root=tmp_path).finish("mnist", {"nan <b>": float("nan")})
     assert "OUTSIDE" in capsys.readouterr().out
     text = (tmp_path / "99_test" / "results.json").read_text(encoding="utf-8")
     assert "NaN" not in text and json.loads(text)["rows"][0]["value"] == "nan"
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path, capsys):
-    rows = [("float", np.float32(0.5), {"mnist": (0, 1)}), ("int", np.int64(3), {})]
-    Run("99_test", root=tmp_path).finish("mnist", rows)
+    values = {"float": np.float32(0.5), "int": np.int64(3)}
+    Run("99_test", root=tmp_path).finish("mnist", values)
     assert re.search("^float .* ok$", capsys.readouterr().out, re.MULTILINE)
 
 
@@ -112,15 +139,55 @@ def test_nothing_half_written_stays(tmp_path):
         run.save_figure(Interrupted(), "picture")
     with pytest.raises(KeyboardInterrupt):
         run.save_figure(Interrupted(), "other")
-    assert [p.name for p in (tmp_path / "99_test").iterdir()] == ["picture.png"]
+    assert sorted(p.name for p in (tmp_path / "99_test").iterdir()) == [".lock", "picture.png"]
     assert (tmp_path / "99_test" / "picture.png").read_bytes() == whole
 
 
 def test_a_new_run_takes_away_the_old_results_and_what_a_killed_run_left(tmp_path):
-    Run("99_test", root=tmp_path).finish("mnist", ROWS)
-    (tmp_path / "99_test" / ".writing_1_picture.png").touch()
+    Run("99_test", root=tmp_path).finish("mnist", VALUES)
+    (tmp_path / "99_test" / "film").mkdir()
+    for folder in (tmp_path / "99_test", tmp_path / "99_test" / "film"):
+        (folder / ".writing_1_picture.png").touch()
     Run("99_test", root=tmp_path)
-    assert list((tmp_path / "99_test").iterdir()) == []
+    assert sorted(p.name for p in (tmp_path / "99_test").rglob("*")) == [".lock", "film"]
+
+
+def test_what_another_process_may_be_writing_is_left_for_a_day(tmp_path):
+    (tmp_path / "film").mkdir()
+    new, old = (tmp_path / "film" / f".writing_{number}_x.png" for number in (1, 2))
+    for path, hours in ((new, 1), (old, 25)):
+        path.touch()
+        os.utime(path, (time.time() - 3600 * hours,) * 2)
+    report.make_folder(tmp_path / "film")
+    assert list((tmp_path / "film").iterdir()) == [new]
+
+
+SECOND = """
+import sys
+from keras_vae import Run
+Run("99_test", root=sys.argv[1])
+"""
+
+
+def test_of_two_runs_of_a_chapter_at_once_the_second_is_refused(tmp_path):
+    run = Run("99_test", root=tmp_path)
+    run.save_figure(figure(), "picture")
+    half = tmp_path / "99_test" / ".writing_1_other.png"
+    half.touch()
+    command = [sys.executable, "-c", SECOND, str(tmp_path)]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1 and half.exists()
+    assert "RuntimeError: another process is at work in" in second.stderr
+    Run("99_test", root=tmp_path)  # the same process, as when a notebook's cells run again
+    run.finish("mnist", VALUES)
+    subprocess.run(command, check=True, timeout=60)
+
+
+def test_parameters_of_a_function_are_parameters(tmp_path):
+    def backups(rate):
+        return Run("99_test", root=tmp_path).backups
+
+    assert backups(0.1) == backups(0.1) != backups(0.2)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
@@ -162,8 +229,8 @@ def test_the_report_holds_tables_pictures_states_and_the_machine(tmp_path, monke
     run = Run("01_good", root=tmp_path)
     run.save_figure(picture, "a_picture")
     (run.folder / "of_an_earlier_run.png").write_bytes(b"")
-    run.finish("mnist", [*ROWS, ("nan <b>", float("nan"), {"mnist": (0, 1)})])
-    Run("02_bad", root=tmp_path).finish("mnist", [("of an earlier run", 1, {})])
+    run.finish("mnist", {**VALUES, "nan <b>": float("nan")})
+    Run("02_bad", root=tmp_path).finish("mnist", {"of an earlier run": 1})
     runs = [
         {"name": "01_good", "title": "Good & <b>", "state": "finished", "minutes": 1.26},
         {"name": "02_bad", "title": "Bad", "state": "failed", "minutes": 0.5},

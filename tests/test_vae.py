@@ -335,7 +335,7 @@ def test_networks_must_fit():
         with pytest.raises(AttributeError, match="has no attribute"):  # no Keras network
             VAE(*networks)
     for networks, words in (
-        ((dense_encoder(12, (), 3), decoder), r"\[z_mean, z_log_var\] and z → x, got"),
+        ((dense_encoder(12, (), 3), decoder), r"\[z_mean, z_log_var\] and z → x, of fixed sizes, got"),
         ((encoder, dense_decoder(4, (), 12)), r"\(None, 3\).*\(None, 4\)"),
         ((encoder, dense_decoder(3, (), 13)), r"\(None, 12\).*\(None, 13\)"),
         ((keras.Model(encoder.input, 3 * [encoder.outputs[0]]), decoder), "got"),

@@ -372,6 +372,7 @@ print("ValueError:", found[10])
 class OneOptimizerGAN(GAN):
     def compile(self, optimizer):
         keras.Model.compile(self, optimizer)
+        self.d_optimizer = self.optimizer
 
     def train_step(self, real):
         variables = self.trainable_variables
@@ -445,13 +446,13 @@ print(found[12][:300])
 plt.close("all")
 run.finish(
     "digits",
-    [
-        ("1: last loss", found[1][-1], {}),
-        ("2: KL, nats", found[2][0], {}),
-        ("4: least z_mean", found[4], {}),
-        ("5: grey pixels, originals", found[5][0], {}),
-        ("5: grey pixels, copies", found[5][1], {}),
-        ("9: KL, nats", found[9][0], {}),
-        ("11: accuracy on fakes", found[11]["d_accuracy_fake"], {}),
-    ],
+    {
+        "1: last loss": found[1][-1],
+        "2: KL, nats": found[2][0],
+        "4: least z_mean": found[4],
+        "5: grey pixels, originals": found[5][0],
+        "5: grey pixels, copies": found[5][1],
+        "9: KL, nats": found[9][0],
+        "11: accuracy on fakes": found[11]["d_accuracy_fake"],
+    },
 )
