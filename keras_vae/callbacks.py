@@ -175,8 +175,8 @@ class Backup(keras.callbacks.Callback):
 
     Raises:
         TypeError: The dataset is neither.
-        ValueError: At the start of a run: the file is damaged or is another run's, or the pipeline
-            has no end or another one than the epoch.
+        ValueError: At the start of a run: the file is damaged or is another run's, the pipeline has
+            no end or another one than the epoch, or the model is not built.
         RuntimeError: At the start of a run: another process trains with this file.
         OSError: The folder cannot be written.
     """
@@ -195,6 +195,11 @@ class Backup(keras.callbacks.Callback):
         self.lock = self.path.with_name(f".{self.path.name}.lock")
 
     def on_train_begin(self, logs=None):
+        if not self.model.trainable_variables:
+            raise ValueError(
+                "Backup needs a model that has its variables before fit: call it once on a batch, "
+                "or begin it with keras.Input"
+            )
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         steps, length = self.params["steps"], None

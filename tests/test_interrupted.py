@@ -364,6 +364,14 @@ def test_other_data_of_as_many_steps_are_refused(tmp_path):
         Backup.ended.clear()
 
 
+def test_a_model_that_is_not_built_is_refused(tmp_path):
+    model = keras.Sequential([keras.layers.Dense(12)])
+    model.compile("adam", "mse")
+    with pytest.raises(ValueError, match="has its variables before fit: call it once"):
+        trained("autoencoder", [Backup(tmp_path / "backup")], model=model)
+    assert not (tmp_path / "backup").exists()
+
+
 def test_a_pipeline_that_is_no_epoch_is_refused_at_once(tmp_path):
     for data, steps in ((data_of("vae").repeat(), 4), (data_of("vae"), 3)):
         with pytest.raises(ValueError, match="pipeline of one epoch.*the pipeline has"):
