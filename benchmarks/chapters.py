@@ -1,8 +1,11 @@
-"""Run every chapter at its defaults with several seeds, and print the table of the README.
+"""Run every chapter with several seeds; make of that the README's table and the expected ranges.
 
     python benchmarks/chapters.py run             MNIST, seeds 0 1 2: an hour and more on two cores
     python benchmarks/chapters.py run --data digits
+    python benchmarks/chapters.py expect          tutorials/expected.json, from what was saved
     python benchmarks/chapters.py table           the README's tables, from what was saved
+    python benchmarks/chapters.py check --seeds 0 --threads 1
+                                                  runs, saves nothing, says what is out of its range
 
 What was measured is saved in benchmarks/chapters_mnist.json and benchmarks/chapters_digits.json.
 """
@@ -11,6 +14,7 @@ import argparse
 import datetime
 import functools
 import json
+import math
 import os
 import pathlib
 import platform
@@ -82,6 +86,36 @@ ROWS = [
      "one process, which draws other noise: {last loss, one replica, nats|4}"),
 ]
 
+# Ranges that are no measurement but a claim: the first pattern found in "NN data measure".
+WRITTEN = {
+    "saved against loaded|least mean behind|β chosen by its own loss": (0, 0),
+    "β chosen by −ELBO": (1, 1),
+    "02 digits MSE per pixel of PCA": (0, 1e-6),  # 64 components of 64 pixels: rounding alone
+    "KL, Keras against NumPy": (0, 1e-4),  # of some twenty nats, in single precision
+    "slope of the sigmoid, the article's": (0, 1e-3),  # of 0.25 at most: faded
+    "parameters: VAE": (1.019, 1.021),  # this and the next three are counted, not trained
+    "parameters: convolutional": (0.251, 0.252),
+    "multiplications: ": (1.44, 1.45),
+    "gradient of A2's network": (2.39, 2.41),
+    "15 .* exact: ": (0, 1e-12),
+    "15 .* same noise: ": (0, 1e-5),
+    "15 mnist other noise: ": (0, 0.01),
+    "15 digits other noise: ": (0, 0.05),
+}
+
+# The most that a measure can be, found in the same way.
+MOST = {
+    "%": 100,
+    "accuracy|NMI|ARI|area|share|near zero": 1,
+    "digits that appear": 10,
+    "entropy": 2.303,  # ln 10: ten digits, equally often
+    "^(01|10) .*units": 32,
+    "^(04|11) .*units": 64,
+    "^06 .*units": 256,
+    "^12 .*units": 20,
+    "^13 .*units": 50,
+}
+
 
 def run_chapter(path, settings):
     """Run a chapter in a process and a folder of its own; return its results and its minutes."""
@@ -104,11 +138,26 @@ def save(path, report):
     aside.replace(path)
 
 
-def run(data, seeds, numbers):
-    """Run the chapters of these numbers with each seed; save after every one of them.
+def measured(data, seeds, numbers):
+    """Run the chapters of these numbers (None: all) with each seed; yield the results of each.
 
-    What was saved of other chapters and seeds is kept.
+    What is outside of its expected range is printed.
     """
+    for seed in seeds:
+        for chapter in sorted(TUTORIALS.glob("[0-9][0-9]_*.py")):
+            if numbers and int(chapter.name[:2]) not in numbers:
+                continue
+            result, minutes = run_chapter(chapter, [f"data={data}", f"seed={seed}"])
+            result.update(seed=seed, minutes=round(minutes, 2))
+            print(f"{chapter.stem} seed {seed}: {minutes:.1f} minutes", flush=True)
+            for row in result["rows"]:
+                if row["inside"] is False:
+                    print("  {measure}: {value}, not in {low} … {high}".format(**row), flush=True)
+            yield result
+
+
+def run(data, seeds, numbers):
+    """Run the chapters and save after every one; what was saved of other runs is kept."""
     path = HERE / f"chapters_{data}.json"
     kept = load(data)["runs"] if path.exists() else []
     report = {
@@ -117,20 +166,80 @@ def run(data, seeds, numbers):
         "data": data,
         "runs": kept,
     }
-    for seed in seeds:
-        for chapter in sorted(TUTORIALS.glob("[0-9][0-9]_*.py")):
-            if numbers and int(chapter.name[:2]) not in numbers:
-                continue
-            result, minutes = run_chapter(chapter, [f"data={data}", f"seed={seed}"])
-            result.update(seed=seed, minutes=round(minutes, 2))
-            same = [r for r in report["runs"] if (r["chapter"], r["seed"]) == (chapter.stem, seed)]
-            for old in same:
-                report["runs"].remove(old)
-            report["runs"].append(result)
-            report["runs"].sort(key=lambda r: (r["seed"], r["chapter"]))
-            outside = [row["measure"] for row in result["rows"] if row["inside"] is False]
-            print(f"{chapter.stem} seed {seed}: {minutes:.1f} minutes {outside or ''}", flush=True)
-            save(path, report)
+    for result in measured(data, seeds, numbers):
+        key = result["seed"], result["chapter"]
+        report["runs"] = [r for r in report["runs"] if (r["seed"], r["chapter"]) != key]
+        report["runs"].append(result)
+        report["runs"].sort(key=lambda r: (r["seed"], r["chapter"]))
+        save(path, report)
+
+
+def all_values():
+    """Return {chapter: {measure: {data set: [values of the seeds]}}} of all saved runs."""
+    found = {}
+    for path in sorted(HERE.glob("chapters_*.json"), reverse=True):  # MNIST first
+        for result in json.loads(path.read_text(encoding="utf-8"))["runs"]:
+            measures = found.setdefault(result["chapter"], {})
+            for row in result["rows"]:
+                sets = measures.setdefault(row["measure"], {})
+                sets.setdefault(result["data"], []).append(float(row["value"]))
+    return found
+
+
+def expected_range(name, own, sets):
+    """Return (low, high): where a measure is expected, with another seed or on another machine.
+
+    From the seeds' least value to their greatest, and on each side 1.5 times the spread more, or
+    5 % of the size (the greatest absolute value) if that is more. The spread is greatest minus
+    least, here or on the other data set, there scaled down if its size is larger: seeds may agree
+    by chance, and a single one has no spread. Counts, whole with every seed, get 1 more at least
+    and whole ends. No range crosses 0 where no value does, nor MOST; WRITTEN goes before all this.
+
+    Args:
+        name: "NN data measure", such as "04 mnist active units".
+        own: Values on this data set, one a seed.
+        sets: Such lists of all data sets, this one among them.
+    """
+    for pattern, ends in WRITTEN.items():
+        if re.search(pattern, name):
+            return ends
+    low, high = min(own), max(own)
+    whole = all(value.is_integer() for values in sets for value in values)
+    width = max((max(v) - min(v)) * min(1, size(own) / (size(v) or 1)) for v in sets)
+    margin = max(1.5 * width, 0.05 * size(own), 1 if whole else 0)
+    digits = 0 if whole else 1 - math.floor(math.log10(margin or 1))  # two of the margin
+    known = [most for pattern, most in MOST.items() if re.search(pattern, name)]
+    least, most = 0 if low >= 0 else -math.inf, (known or [math.inf])[0]
+    return (
+        max(least, outward(math.floor, low - margin, digits)),
+        min(most if high > 0 or low == 0 else 0, outward(math.ceil, high + margin, digits)),
+    )
+
+
+def outward(way, value, digits):
+    """Return a value rounded by math.floor or math.ceil to so many decimals, whole if to none."""
+    rounded = way(value * 10.0**digits) / 10.0**digits
+    return round(rounded, digits) if digits > 0 else round(rounded)
+
+
+def size(values):
+    """Return the greatest absolute value."""
+    return max(abs(value) for value in values)
+
+
+def expect():
+    """Return the text of tutorials/expected.json: {chapter: {measure: {data set: [low, high]}}}."""
+    lines = []
+    for chapter, measures in all_values().items():
+        rows = []
+        for measure, sets in measures.items():
+            ranges = {
+                data: expected_range(f"{chapter[:2]} {data} {measure}", own, sets.values())
+                for data, own in sets.items()
+            }
+            rows.append(f"  {json.dumps(measure, ensure_ascii=False)}: {json.dumps(ranges)}")
+        lines.append(f' "{chapter}": {{\n' + ",\n".join(rows) + "\n }")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def spread(found, digits):
@@ -194,14 +303,23 @@ def load(data):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=["run", "table"])
+    parser.add_argument("what", choices=["run", "expect", "table", "check"])
     parser.add_argument("--data", choices=["mnist", "digits"], default="mnist")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--chapters", type=int, nargs="+", help="all by default")
+    parser.add_argument("--threads", type=int, help="of TensorFlow; as many as cores by default")
     arguments = parser.parse_args()
-    if arguments.what == "run":
-        run(arguments.data, arguments.seeds, arguments.chapters)
-    saved = load(arguments.data)
-    if arguments.data == "mnist":
-        print(table(saved))
-    print({chapter: round(m, 1) for chapter, m in minutes(saved).items()})
+    if arguments.threads:
+        for kind in ("INTRAOP", "INTEROP"):
+            os.environ[f"TF_NUM_{kind}_THREADS"] = str(arguments.threads)
+    if arguments.what == "expect":
+        (TUTORIALS / "expected.json").write_text(expect(), encoding="utf-8")
+    elif arguments.what == "check":
+        list(measured(arguments.data, arguments.seeds, arguments.chapters))
+    else:
+        if arguments.what == "run":
+            run(arguments.data, arguments.seeds, arguments.chapters)
+        saved = load(arguments.data)
+        if arguments.data == "mnist":
+            print(table(saved))
+        print({chapter: round(m, 1) for chapter, m in minutes(saved).items()})

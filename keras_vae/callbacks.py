@@ -1,8 +1,10 @@
 """What watches a training run: a warm-up of the KL, a film, a clock, a backup."""
 
+import collections
 import json
 import math
 import pathlib
+import re
 import time
 import zipfile
 import zlib
@@ -213,6 +215,7 @@ class Backup(keras.callbacks.Callback):
         make_folder(self.path.parent)
         hold(self.lock)
         remove_half_written(self.path.parent, f".writing_*_{self.path.name}")
+        self.data = self.describe_data()
         self.settings = self.describe()
         self.epochs_before = []
         if self.path in self.ended:
@@ -244,6 +247,16 @@ class Backup(keras.callbacks.Callback):
         """Return the variables of the model, of its layers' seed generators and its optimizers."""
         return sum((o.variables for o in self.optimizers()), list(self.model.variables))
 
+    def describe_data(self):
+        """Return what is known of the data, as a dictionary."""
+        tensors = [*self.arrays, *getattr(self.dataset, "tensors", [])]
+        return {
+            "steps": self.params["steps"],
+            "elements": str(getattr(self.dataset, "element_spec", None)),
+            "order": getattr(self.dataset, "order", None),
+            "checksum": [zlib.crc32(np.ascontiguousarray(array)) for array in tensors],
+        }
+
     def describe(self):
         """Return {name: value} of the settings of model, losses, optimizers and data."""
         model = self.model
@@ -252,17 +265,11 @@ class Backup(keras.callbacks.Callback):
         except NotImplementedError:  # a class of one's own that cannot be saved
             networks = [keras.saving.serialize_keras_object(layer) for layer in model.layers]
         losses = model.get_compile_config()
-        tensors = [*self.arrays, *getattr(self.dataset, "tensors", [])]
         return flat({
             "model": {"class": type(model).__name__, "networks": networks},
             "losses": {key: losses.get(key) for key in ("loss", "loss_weights")},
             "optimizer": [[type(o).__name__, o.get_config()] for o in self.optimizers()],
-            "data": {
-                "steps": self.params["steps"],
-                "elements": str(getattr(self.dataset, "element_spec", None)),
-                "order": getattr(self.dataset, "order", None),
-                "checksum": [zlib.crc32(np.ascontiguousarray(array)) for array in tensors],
-            },
+            "data": self.data,
         })
 
     def save(self):
@@ -325,15 +332,17 @@ class Backup(keras.callbacks.Callback):
 def flat(settings):
     """Return nested dictionaries and lists as one, {"a.b.0": value}, of what JSON can hold.
 
-    The names that Keras numbers as a process makes layers (dense_3) give way to their order.
+    Names that Keras numbers over a whole process (dense_7) are numbered anew, from their first one.
     """
-    names = {}
-    found = {}
+    names, counts, found = {}, collections.Counter(), {}
 
     def number(part):
         if isinstance(part, dict):
-            if isinstance(part.get("name"), str):
-                names.setdefault(part["name"], f"number {len(names)}")
+            name = part.get("name")
+            if isinstance(name, str) and name not in names:
+                base = re.sub(r"_\d+$", "", name)
+                names[name] = f"{base}_{counts[base]}" if counts[base] else base
+                counts[base] += 1
             part = part.values()
         elif not isinstance(part, (list, tuple)):
             return

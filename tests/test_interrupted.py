@@ -311,6 +311,7 @@ CHANGES = {
     "seed": ({"seed": 1}, "seed was 0, is 1"),
     "activation": ({"activation": "tanh"}, "activation was 'relu', is 'tanh'"),
     "rate": ({"optimizer": keras.optimizers.Adam(1e-5)}, r"learning_rate was 0.0\d+, is .*e-0"),
+    "dtype": ({"dtype": "float64"}, "dtype.* was 'float32', is 'float64'"),
     "optimizer": ({"optimizer": keras.optimizers.SGD(0.01)}, "optimizer.0.0 was 'Adam', is 'SGD'"),
     "kind": ({"optimizer": keras.optimizers.AdamW(0.01)}, "was 'Adam', is 'AdamW'"),
     "clipping": ({"optimizer": keras.optimizers.Adam(0.01, clipnorm=1.0)}, "clipnorm was None"),

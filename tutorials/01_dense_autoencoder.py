@@ -234,13 +234,13 @@ except NameError as problem:
 # %%
 run.finish(
     data,
-    [
-        ("test cross-entropy, nats per pixel", error["cross_entropy"], {"mnist": (0.0895, 0.093), "digits": (0.3, 0.372)}),
-        ("test mean squared error per pixel", error["mse"], {"mnist": (0.00917, 0.0105), "digits": (0.00144, 0.00519)}),
-        ("the same of PCA", pca_mse, {"mnist": (0.0164, 0.0172), "digits": (0.000749, 0.000917)}),
-        ("floor of the cross-entropy", floor, {"mnist": (0.0569, 0.0593), "digits": (0.29, 0.356)}),
-        ("code units in use", used, {"mnist": (25, 32), "digits": (14, 32)}),
-    ],
+    {
+        "test cross-entropy, nats per pixel": error["cross_entropy"],
+        "test mean squared error per pixel": error["mse"],
+        "the same of PCA": pca_mse,
+        "floor of the cross-entropy": floor,
+        "code units in use": used,
+    },
 )
 
 # %% [markdown]

@@ -244,15 +244,15 @@ print("weights of the layer:", len(layer.weights), "of the package's encoder:", 
 bce, mse = errors["binary_crossentropy"], errors["mse"]
 run.finish(
     data,
-    [
-        ("MSE per pixel, trained with cross-entropy", bce["mse"], {"mnist": (0.00467, 0.005), "digits": (0.00293, 0.00427)}),
-        ("MSE per pixel, trained with MSE", mse["mse"], {"mnist": (0.00479, 0.00532), "digits": (0.00226, 0.00449)}),
-        ("MSE per pixel of PCA", pca_mse, {"mnist": (0.00886, 0.00923), "digits": (1.48e-07, 1.82e-07)}),
-        ("cross-entropy, trained with cross-entropy", bce["cross_entropy"], {"mnist": (0.0747, 0.0779), "digits": (0.303, 0.372)}),
-        ("cross-entropy, trained with MSE", mse["cross_entropy"], {"mnist": (0.0813, 0.089), "digits": (0.303, 0.375)}),
-        ("saved against loaded, largest difference", float(difference), {"mnist": (0, 0), "digits": (0, 0)}),
-        ("loss of one more epoch, loaded", continued, {"mnist": (0.075, 0.0782), "digits": (0.301, 0.37)}),
-    ],
+    {
+        "MSE per pixel, trained with cross-entropy": bce["mse"],
+        "MSE per pixel, trained with MSE": mse["mse"],
+        "MSE per pixel of PCA": pca_mse,
+        "cross-entropy, trained with cross-entropy": bce["cross_entropy"],
+        "cross-entropy, trained with MSE": mse["cross_entropy"],
+        "saved against loaded, largest difference": float(difference),
+        "loss of one more epoch, loaded": continued,
+    },
 )
 
 # %% [markdown]

@@ -340,24 +340,24 @@ weighted, sparse = table["ReLU code, L2 on weights"], table["ReLU code, L1 on co
 noise = table["linear code, on noise"]
 run.finish(
     data,
-    [
-        ("fresh MSE, linear code", linear["fresh"], {"mnist": (0.0868, 0.0952), "digits": (0.0814, 0.102)}),
-        ("fresh MSE, PCA with as many components", floor, {"mnist": (0.0801, 0.0839), "digits": (0.0737, 0.0905)}),
-        ("ratio of the two", linear["fresh"] / floor, {"mnist": (1.06, 1.16), "digits": (0.99, 1.24)}),
-        ("fresh MSE on noise, linear code", noise["fresh"], {"mnist": (1.02, 1.07), "digits": (0.937, 1.15)}),
-        ("fresh MSE on noise, PCA with as many", noise_floor, {"mnist": (0.884, 0.925), "digits": (0.812, 0.997)}),
-        ("train MSE on noise, linear code", noise["train"], {"mnist": (0.714, 0.754), "digits": (0.655, 0.812)}),
-        ("MSE of the best sigmoid output on noise", sigmoid_floor, {"mnist": (0.566, 0.594), "digits": (0.519, 0.637)}),
-        ("mean |weight|, ReLU code", relu["weights"], {"mnist": (0.1, 0.109), "digits": (0.093, 0.116)}),
-        ("mean |weight|, with L2", weighted["weights"], {"mnist": (0.0332, 0.0443), "digits": (0.033, 0.0445)}),
-        ("codes near zero, ReLU code", relu["zeros"], {"mnist": (0, 0.201), "digits": (0, 0.198)}),
-        ("codes near zero, with L1", sparse["zeros"], {"mnist": (0.262, 0.734), "digits": (0.34, 0.695)}),
-        ("fresh MSE, ReLU code", relu["fresh"], {"mnist": (0.0743, 0.121), "digits": (0.0782, 0.119)}),
-        ("fresh MSE, with L2", weighted["fresh"], {"mnist": (0.101, 0.168), "digits": (0.101, 0.168)}),
-        ("fresh MSE, with L1", sparse["fresh"], {"mnist": (0.148, 0.265), "digits": (0.169, 0.254)}),
-        ("digits, test MSE, autoencoder", image_mse, {"mnist": (0.0171, 0.0181), "digits": (0.00454, 0.0059)}),
-        ("digits, test MSE, PCA", image_floor, {"mnist": (0.0333, 0.0348), "digits": (0.00812, 0.00994)}),
-    ],
+    {
+        "fresh MSE, linear code": linear["fresh"],
+        "fresh MSE, PCA with as many components": floor,
+        "ratio of the two": linear["fresh"] / floor,
+        "fresh MSE on noise, linear code": noise["fresh"],
+        "fresh MSE on noise, PCA with as many": noise_floor,
+        "train MSE on noise, linear code": noise["train"],
+        "MSE of the best sigmoid output on noise": sigmoid_floor,
+        "mean |weight|, ReLU code": relu["weights"],
+        "mean |weight|, with L2": weighted["weights"],
+        "codes near zero, ReLU code": relu["zeros"],
+        "codes near zero, with L1": sparse["zeros"],
+        "fresh MSE, ReLU code": relu["fresh"],
+        "fresh MSE, with L2": weighted["fresh"],
+        "fresh MSE, with L1": sparse["fresh"],
+        "digits, test MSE, autoencoder": image_mse,
+        "digits, test MSE, PCA": image_floor,
+    },
 )
 
 # %% [markdown]

@@ -349,16 +349,16 @@ for name, sign in (("−KL + error, as printed", 1), ("−KL − error", -1)):
 # %%
 run.finish(
     data,
-    [
-        ("test −ELBO, nats per image", elbo["loss"], {"mnist": (118, 126), "digits": (270, 338)}),
-        ("  reconstruction loss", elbo["reconstruction_loss"], {"mnist": (95.7, 103), "digits": (256, 324)}),
-        ("  KL loss", elbo["kl_loss"], {"mnist": (22, 23.1), "digits": (10.3, 16.6)}),
-        ("predicting the mean image", mean_image, {"mnist": (201, 210), "digits": (319, 391)}),
-        ("KL, Keras against NumPy: difference", abs(elbo["kl_loss"] - numpy_kl), {"mnist": (0, 4e-06), "digits": (0, 1.7e-06)}),
-        ("reconstruction, the same", abs(elbo["reconstruction_loss"] - numpy_reconstruction), {"mnist": (0, 0.44), "digits": (0, 1.4)}),
-        ("active units", active, {"mnist": (62, 64), "digits": (59, 64)}),
-        ("trained without the KL: −ELBO", bound_without_kl, {"mnist": (1160, 1310), "digits": (825, 1080)}),
-    ],
+    {
+        "test −ELBO, nats per image": elbo["loss"],
+        "  reconstruction loss": elbo["reconstruction_loss"],
+        "  KL loss": elbo["kl_loss"],
+        "predicting the mean image": mean_image,
+        "KL, Keras against NumPy: difference": abs(elbo["kl_loss"] - numpy_kl),
+        "reconstruction, the same": abs(elbo["reconstruction_loss"] - numpy_reconstruction),
+        "active units": active,
+        "trained without the KL: −ELBO": bound_without_kl,
+    },
 )
 
 # %% [markdown]

@@ -291,16 +291,16 @@ run.save_figure(figure, "relu_mean")
 # %%
 run.finish(
     data,
-    [
-        ("deep: test −ELBO, nats per image", elbo["deep"]["loss"], {"mnist": (107, 113), "digits": (256, 315)}),
-        ("shallow, chapter 4's shape: the same", elbo["shallow"]["loss"], {"mnist": (111, 117), "digits": (258, 318)}),
-        ("shallow − deep", elbo["shallow"]["loss"] - elbo["deep"]["loss"], {"mnist": (2.9, 5.22), "digits": (1.53, 3.21)}),
-        ("deep: rate", elbo["deep"]["kl_loss"], {"mnist": (19.7, 21.8), "digits": (11.3, 14.2)}),
-        ("deep, high β: rate", elbo["deep, high β"]["kl_loss"], {"mnist": (8.7, 10.7), "digits": (5.94, 7.28)}),
-        ("deep, high β: −ELBO", elbo["deep, high β"]["loss"], {"mnist": (118, 126), "digits": (261, 322)}),
-        ("two latent variables: −ELBO", elbo["plane"]["loss"], {"mnist": (144, 152), "digits": (273, 336)}),
-        ("least mean behind a ReLU", relu_mean.min(), {"mnist": (0, 0), "digits": (0, 0)}),
-    ],
+    {
+        "deep: test −ELBO, nats per image": elbo["deep"]["loss"],
+        "shallow, chapter 4's shape: the same": elbo["shallow"]["loss"],
+        "shallow − deep": elbo["shallow"]["loss"] - elbo["deep"]["loss"],
+        "deep: rate": elbo["deep"]["kl_loss"],
+        "deep, high β: rate": elbo["deep, high β"]["kl_loss"],
+        "deep, high β: −ELBO": elbo["deep, high β"]["loss"],
+        "two latent variables: −ELBO": elbo["plane"]["loss"],
+        "least mean behind a ReLU": relu_mean.min(),
+    },
 )
 
 # %% [markdown]

@@ -324,18 +324,18 @@ run.save_figure(image_grid(article.generate(20, seed=seed), columns=10, title=ti
 last = {name: values[-1] for name, values in history.history.items()}
 run.finish(
     data,
-    [
-        ("digits that appear among 1000", int(np.sum(shares > 0)), {"mnist": (10, 10), "digits": (8, 12)}),
-        ("rarest digit, % of 1000", 100 * shares.min(), {"mnist": (1, 10), "digits": (0.799, 5.3)}),
-        ("most frequent digit, % of 1000", 100 * shares.max(), {"mnist": (10, 30), "digits": (16.3, 21.7)}),
-        ("classifier: test accuracy, %", 100 * accuracy, {"mnist": (97, 100), "digits": (87.9, 100)}),
-        ("slope of the sigmoid, the article's losses", slopes["the article's losses"], {"mnist": (0, 1.46e-06), "digits": (0, 6.8e-09)}),
-        ("slope of the sigmoid, this chapter's", slopes["this chapter's"], {"mnist": (0.115, 0.145), "digits": (0.0818, 0.192)}),
-        ("discriminator loss, nats", last["d_loss"], {"mnist": (0.788, 0.875), "digits": (0.734, 0.906)}),
-        ("generator loss, nats", last["g_loss"], {"mnist": (1.81, 2.06), "digits": (1.51, 1.89)}),
-        ("accuracy on real images", last["d_accuracy_real"], {"mnist": (0.748, 0.792), "digits": (0.69, 0.853)}),
-        ("accuracy on generated images", last["d_accuracy_fake"], {"mnist": (0.922, 0.97), "digits": (0.861, 1)}),
-    ],
+    {
+        "digits that appear among 1000": int(np.sum(shares > 0)),
+        "rarest digit, % of 1000": 100 * shares.min(),
+        "most frequent digit, % of 1000": 100 * shares.max(),
+        "classifier: test accuracy, %": 100 * accuracy,
+        "slope of the sigmoid, the article's losses": slopes["the article's losses"],
+        "slope of the sigmoid, this chapter's": slopes["this chapter's"],
+        "discriminator loss, nats": last["d_loss"],
+        "generator loss, nats": last["g_loss"],
+        "accuracy on real images": last["d_accuracy_real"],
+        "accuracy on generated images": last["d_accuracy_fake"],
+    },
 )
 
 # %% [markdown]

@@ -269,78 +269,21 @@ run.save_figure(figure, "decibels_and_codes")
 # ## What to expect
 
 # %%
-expected = {
-    "PSNR in dB, noise 0.1, nothing": {"mnist": (22.1, 23.2), "digits": (19.1, 23.4)},
-    "PSNR in dB, noise 0.1, PCA": {"mnist": (24.1, 25.2), "digits": (26.6, 32.7)},
-    "PSNR in dB, noise 0.1, PCA, told the noise's mean": {"mnist": (25.1, 26.3), "digits": (28.5, 34.9)},
-    "PSNR in dB, noise 0.1, linear map, trained for it": {"mnist": (26.6, 27.8), "digits": (28.2, 34.5)},
-    "PSNR in dB, noise 0.1, autoencoder, trained clean": {"mnist": (20.8, 21.9), "digits": (21.1, 25.9)},
-    "PSNR in dB, noise 0.1, VAE, trained clean": {"mnist": (17.4, 18.3), "digits": (18.9, 23.2)},
-    "PSNR in dB, noise 0.1, denoising autoencoder": {"mnist": (24.9, 26.1), "digits": (24.2, 29.7)},
-    "PSNR in dB, noise 0.2, nothing": {"mnist": (16.3, 17.1), "digits": (14, 17.3)},
-    "PSNR in dB, noise 0.2, PCA": {"mnist": (19.7, 20.6), "digits": (22.1, 27.1)},
-    "PSNR in dB, noise 0.2, PCA, told the noise's mean": {"mnist": (20.8, 21.8), "digits": (23.3, 28.6)},
-    "PSNR in dB, noise 0.2, linear map, trained for it": {"mnist": (22.3, 23.3), "digits": (22.8, 28)},
-    "PSNR in dB, noise 0.2, autoencoder, trained clean": {"mnist": (17.7, 18.7), "digits": (16.6, 20.4)},
-    "PSNR in dB, noise 0.2, VAE, trained clean": {"mnist": (15.1, 16), "digits": (17, 20.9)},
-    "PSNR in dB, noise 0.2, denoising autoencoder": {"mnist": (23.3, 24.4), "digits": (23, 28.3)},
-    "PSNR in dB, noise 0.3, nothing": {"mnist": (13, 13.6), "digits": (11.3, 13.9)},
-    "PSNR in dB, noise 0.3, PCA": {"mnist": (17.5, 18.3), "digits": (19.2, 23.6)},
-    "PSNR in dB, noise 0.3, PCA, told the noise's mean": {"mnist": (18.4, 19.2), "digits": (20.8, 25.5)},
-    "PSNR in dB, noise 0.3, linear map, trained for it": {"mnist": (19.8, 20.8), "digits": (20, 24.5)},
-    "PSNR in dB, noise 0.3, autoencoder, trained clean": {"mnist": (15.1, 16.1), "digits": (13.8, 17)},
-    "PSNR in dB, noise 0.3, VAE, trained clean": {"mnist": (13.1, 14.7), "digits": (15.3, 18.9)},
-    "PSNR in dB, noise 0.3, denoising autoencoder": {"mnist": (21.5, 22.5), "digits": (21.6, 26.6)},
-    "PSNR in dB, noise 0.5, nothing": {"mnist": (9.17, 9.57), "digits": (8.33, 10.2)},
-    "PSNR in dB, noise 0.5, PCA": {"mnist": (14.8, 15.5), "digits": (16, 19.6)},
-    "PSNR in dB, noise 0.5, PCA, told the noise's mean": {"mnist": (15.8, 16.5), "digits": (17.1, 21)},
-    "PSNR in dB, noise 0.5, linear map, trained for it": {"mnist": (16.9, 17.7), "digits": (16.7, 20.6)},
-    "PSNR in dB, noise 0.5, autoencoder, trained clean": {"mnist": (12, 12.8), "digits": (11.1, 13.7)},
-    "PSNR in dB, noise 0.5, VAE, trained clean": {"mnist": (11.1, 12.9), "digits": (13.2, 16.2)},
-    "PSNR in dB, noise 0.5, denoising autoencoder": {"mnist": (18.1, 19), "digits": (19.2, 23.6)},
-    "PSNR in dB, noise 0.7, nothing": {"mnist": (7.26, 7.57), "digits": (6.88, 8.41)},
-    "PSNR in dB, noise 0.7, PCA": {"mnist": (13.3, 14), "digits": (14.6, 18)},
-    "PSNR in dB, noise 0.7, PCA, told the noise's mean": {"mnist": (14.2, 14.9), "digits": (14.8, 18.2)},
-    "PSNR in dB, noise 0.7, linear map, trained for it": {"mnist": (15.3, 16), "digits": (14.9, 18.3)},
-    "PSNR in dB, noise 0.7, autoencoder, trained clean": {"mnist": (10.5, 11.2), "digits": (10.1, 12.4)},
-    "PSNR in dB, noise 0.7, VAE, trained clean": {"mnist": (10.3, 11.8), "digits": (12.2, 15)},
-    "PSNR in dB, noise 0.7, denoising autoencoder": {"mnist": (15.9, 16.7), "digits": (17.4, 21.3)},
-    "least gain over PCA, dB": {"mnist": (0.694, 0.931), "digits": (-2.91, -2.37)},
-    "near zero, neither, linear code": {"mnist": (0.00702, 0.00924), "digits": (0.00687, 0.00979)},
-    "units in use, neither, linear code": {"mnist": (62, 64), "digits": (62, 64)},
-    "near zero among those, neither, linear code": {"mnist": (0.00702, 0.00924), "digits": (0.00687, 0.00979)},
-    "units that choose, neither, linear code": {"mnist": (0, 2), "digits": (0, 2)},
-    "near zero, neither, ReLU code": {"mnist": (0.0506, 0.282), "digits": (0.268, 0.412)},
-    "units in use, neither, ReLU code": {"mnist": (50, 58), "digits": (40, 52)},
-    "near zero among those, neither, ReLU code": {"mnist": (0, 0.0385), "digits": (0.0428, 0.0524)},
-    "units that choose, neither, ReLU code": {"mnist": (0, 3), "digits": (5, 9)},
-    "near zero, L1, ReLU code": {"mnist": (0.546, 0.765), "digits": (0.749, 0.917)},
-    "units in use, L1, ReLU code": {"mnist": (22, 31), "digits": (12, 16)},
-    "near zero among those, L1, ReLU code": {"mnist": (0.14, 0.197), "digits": (0.147, 0.26)},
-    "units that choose, L1, ReLU code": {"mnist": (19, 29), "digits": (12, 16)},
-    "near zero, KL (the VAE's z_mean)": {"mnist": (0.016, 0.0246), "digits": (0.0133, 0.0184)},
-    "units in use, KL (the VAE's z_mean)": {"mnist": (62, 64), "digits": (62, 64)},
-    "near zero among those, KL (the VAE's z_mean)": {"mnist": (0.016, 0.0246), "digits": (0.0133, 0.0184)},
-    "units that choose, KL (the VAE's z_mean)": {"mnist": (0, 4), "digits": (0, 2)},
-    "MSE per pixel, neither, ReLU code": {"mnist": (0.00517, 0.00631), "digits": (0.00203, 0.00249)},
-    "MSE per pixel, L1, ReLU code": {"mnist": (0.00924, 0.0155), "digits": (0.00565, 0.00691)},
-    "MSE per pixel, KL (the VAE's z_mean)": {"mnist": (0.0104, 0.0114), "digits": (0.00542, 0.00664)},
-}
-rows = [
-    (f"PSNR in dB, noise {level}, {name}", decibels[name, level])
+values = {
+    f"PSNR in dB, noise {level}, {name}": decibels[name, level]
     for level in noise_levels
     for name in methods
-]
-rows.append(("least gain over PCA, dB", min(gains)))
+}
+values["least gain over PCA, dB"] = min(gains)
 for name, (near, in_use, near_in_use, choose) in share.items():
-    rows += [
-        (f"near zero, {name}", near),
-        (f"units in use, {name}", in_use),
-        (f"near zero among those, {name}", near_in_use),
-        (f"units that choose, {name}", choose),
-    ]
-rows += [(f"MSE per pixel, {name}", value) for name, value in copy_error.items()]
-run.finish(data, [(name, value, expected.get(name, {})) for name, value in rows])
+    values |= {
+        f"near zero, {name}": near,
+        f"units in use, {name}": in_use,
+        f"near zero among those, {name}": near_in_use,
+        f"units that choose, {name}": choose,
+    }
+values |= {f"MSE per pixel, {name}": value for name, value in copy_error.items()}
+run.finish(data, values)
 
 # %% [markdown]
 # ## Exercises

@@ -27,7 +27,7 @@ gan_epochs = 60  # of each GAN, likewise
 # %%
 run = Run("failure_gallery")
 (x_train, y_train), (x_test, y_test) = load_digits()
-rows = []
+found = {}
 
 
 def train_vae(beta, callbacks=()):
@@ -81,10 +81,10 @@ side_by_side(
 warmed = train_vae(0.0, [KLWarmUp(1.0, max(1, epochs // 2))])
 units["warm-up"] = active_units(warmed, x_test)
 print("active units after a warm-up to β = 1:", units["warm-up"])
-rows += [
-    ("1: active units, β = 60", units["collapsed"], {}),
-    ("1: active units, β = 1", units["good"], {}),
-]
+found |= {
+    "1: active units, β = 60": units["collapsed"],
+    "1: active units, β = 1": units["good"],
+}
 
 # %% [markdown]
 # ## 2. A sum for a mean
@@ -117,11 +117,11 @@ side_by_side(
 # **Cure**: write the reductions where they can be seen, and print the KL in nats. `VAE` reports both terms.
 
 # %%
-rows += [
-    ("2: KL, mean over pixels, nats", rate["mean over pixels"], {}),
-    ("2: KL, mean over latents, nats", rate["mean over latents"], {}),
-    ("2: KL, sums, nats", rate["sums"], {}),
-]
+found |= {
+    "2: KL, mean over pixels, nats": rate["mean over pixels"],
+    "2: KL, mean over latents, nats": rate["mean over latents"],
+    "2: KL, sums, nats": rate["sums"],
+}
 
 # %% [markdown]
 # ## 3. NaN from a scale without bounds
@@ -161,7 +161,7 @@ run.save_figure(figure, "3_nan")
 # **Cure**: the output *is* $\log \sigma^2$, and $\sigma = e^{\frac12 \log \sigma^2}$ is positive for any.
 
 # %%
-rows.append(("3: weight arrays with NaN, share", lost, {}))
+found["3: weight arrays with NaN, share"] = lost
 
 # %% [markdown]
 # ## 4. Images left in 0–255
@@ -191,7 +191,7 @@ try:
     good.fit(255 * x_train, verbose=0)
 except tf.errors.InvalidArgumentError as error:
     print("InvalidArgumentError:", re.search("assertion failed.*", str(error))[0])
-rows.append(("4: last loss", losses[-1], {}))
+found["4: last loss"] = losses[-1]
 
 # %% [markdown]
 # ## 5. A discriminator that wins
@@ -234,11 +234,11 @@ side_by_side(
 # gradient when the discriminator is sure.
 
 # %%
-rows += [
-    ("5: accuracy on fakes, the discriminator wins", lost_logs["d_accuracy_fake"], {}),
-    ("5: generator loss, the discriminator wins", lost_logs["g_loss"], {}),
-    ("5: accuracy on real images, fair", fair_logs["d_accuracy_real"], {}),
-]
+found |= {
+    "5: accuracy on fakes, the discriminator wins": lost_logs["d_accuracy_fake"],
+    "5: generator loss, the discriminator wins": lost_logs["g_loss"],
+    "5: accuracy on real images, fair": fair_logs["d_accuracy_real"],
+}
 
 # %% [markdown]
 # ## 6. Mode collapse
@@ -268,9 +268,9 @@ side_by_side(
 # **Cure**: as in 5, equal learning rates; a discriminator of equal strength; and count the digits, do not trust the losses.
 
 # %%
-rows += [
-    ("6: digits that appear, collapsed", int(np.sum(shares["collapsed"] >= 0.01)), {}),
-    ("6: digits that appear, fair", int(np.sum(shares["fair"] >= 0.01)), {}),
-    ("6: largest share, collapsed", shares["collapsed"].max(), {}),
-]
-run.finish("digits", rows)
+found |= {
+    "6: digits that appear, collapsed": int(np.sum(shares["collapsed"] >= 0.01)),
+    "6: digits that appear, fair": int(np.sum(shares["fair"] >= 0.01)),
+    "6: largest share, collapsed": shares["collapsed"].max(),
+}
+run.finish("digits", found)
