@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import assert_equal, small_vae, state
+from conftest import assert_equal, state
 from test_contract import KINDS, build
 
 import keras_vae
@@ -328,7 +328,7 @@ def test_a_changed_setting_is_refused_and_named(change, ended, tmp_path):
     before = path.read_bytes()
     other = changed(**settings)
     start = state(other)
-    with pytest.raises(ValueError, match=f"(?s){words}.*to go on, or delete .*backup to begin anew"):
+    with pytest.raises(ValueError, match=f"(?s){words}.*to go on, or delete .*backup to begin"):
         plain(other, Backup(path))
     assert_equal(state(other), start)
     assert path.read_bytes() == before
@@ -351,7 +351,8 @@ def test_other_data_of_as_many_steps_are_refused(tmp_path):
             arguments = data if isinstance(data, tuple) else (data,)
             size = {"batch_size": 16} if backup.dataset is None else {}
             return build("vae").fit(
-                *arguments, **size, epochs=3, callbacks=[*callbacks, backup], shuffle=False, verbose=0
+                *arguments, **size, epochs=3, shuffle=False, callbacks=[*callbacks, backup],
+                verbose=0,
             )
 
         with pytest.raises(KeyboardInterrupt):
@@ -468,7 +469,7 @@ def full(path):
         and resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
     )
     try:
-        model.fit(data_of("vae"), epochs=5, callbacks=[grow, Backup(path)], shuffle=False, verbose=0)
+        plain(model, grow, Backup(path))
     except OSError as error:
         os._exit(7 if "with room left" in str(error) else 1)
 

@@ -265,6 +265,8 @@ RIGHT_NETWORKS = {  # {what: () → model}: equal to NumPy, without noise
     "linear and Reshape": lambda: vae(
         encoder(), decoder_of(layers.Dense(12), layers.Reshape((4, 3)), layers.Flatten())),
     "nested": lambda: vae(encoder(), decoder_of(keras.Sequential([layers.Dense(12)]))),
+    "a sigmoid within": lambda: vae(encoder(), dense_decoder(3, (8,), 12, activation="sigmoid")),
+    "normalised": lambda: vae(encoder(), decoder_of(layers.Dense(12), layers.LayerNormalization())),
     "a layer used twice": lambda: vae(*twice()),
     "one latent variable": lambda: vae(gaussian_encoder(12, (), 1), dense_decoder(1, (), 12)),
     "zeros at the end": lambda: vae(
@@ -344,6 +346,13 @@ WRONG = {  # {what: (() → the mistake, words of the refusal)}
     "sigmoid": (lambda: VAE(encoder(), dense_decoder(3, (), 12, "sigmoid")), LOGITS),
     "sigmoid and Reshape": (lambda: VAE(encoder(), decoder_of(
         layers.Dense(12, "sigmoid"), layers.Reshape((12,)))), LOGITS),
+    "Activation": (lambda: VAE(encoder(), decoder_of(
+        layers.Dense(12), layers.Activation("sigmoid"))), LOGITS),
+    "sigmoid and Flatten": (lambda: VAE(encoder(), decoder_of(
+        layers.Dense(12, "sigmoid"), layers.Reshape((4, 3)), layers.Flatten())), LOGITS),
+    "nested": (lambda: VAE(encoder(), decoder_of(layers.Dense(12), keras.Sequential(
+        [layers.Activation("sigmoid"), layers.Dropout(0.1)]))), LOGITS),
+    "hard sigmoid": (lambda: VAE(encoder(), decoder_of(layers.Dense(12, "hard_sigmoid"))), LOGITS),
     "sigmoid, linear": (lambda: VAE(encoder(), decoder_of(
         layers.Dense(12, "sigmoid"), layers.Activation("linear"))), LOGITS),
     "an operation": (lambda: VAE(encoder(), by_an_operation()), LOGITS),
@@ -355,21 +364,28 @@ WRONG = {  # {what: (() → the mistake, words of the refusal)}
     "three heads": (lambda: VAE(heads(3, 3, 3), dense_decoder(3, (), 12)), NETWORKS),
     "heads of two widths": (lambda: VAE(heads(3, 4), dense_decoder(3, (), 12)), NETWORKS),
     "a head given twice": (lambda: VAE(same_head(), dense_decoder(3, (), 12)), NETWORKS),
+    "a decoder of another width": (lambda: VAE(encoder(), dense_decoder(4, (), 12)), NETWORKS),
+    "no networks": (lambda: VAE(lambda x: x, lambda z: z), "has no attribute"),
+    "a model for an encoder": (lambda: VAE(small_vae(), dense_decoder(3, (), 12)), "no attribute"),
     "a decoder that broadcasts": (lambda: VAE(encoder(), dense_decoder(3, (), 1)), NETWORKS),
     "heads with names": (lambda: VAE(named_heads(), dense_decoder(3, (), 12)), ""),
     "sizes left open": (open_sizes, NETWORKS),
     "networks not called": (lambda: VAE(
-        keras.Sequential([layers.Dense(3)]), dense_decoder(3, (), 12)), "no defined input shape|never been called"),
+        keras.Sequential([layers.Dense(3)]), dense_decoder(3, (), 12)), "no defined input shape"),
     "likelihood": (lambda: small_vae(likelihood="poisson"), "likelihood must be"),
     "a variance of Bernoulli's": (lambda: small_vae(learn_variance=True), "no variance to learn"),
     "beta below 0": (lambda: small_vae(beta=-1), "beta must be"),
     "beta NaN": (lambda: small_vae(beta=math.nan), "beta must be"),
+    "beta below 0, later": (lambda: setattr(small_vae(), "beta", -0.5), "beta must be"),
+    "beta infinite": (lambda: small_vae(beta=math.inf), "beta must be"),
     "beta too great": (lambda: small_vae(beta=1e40), "beta must be"),
     "K = 0": (lambda: IWAE(encoder(), dense_decoder(3, (), 12), 0), "num_importance_samples"),
     "K = 2.5": (lambda: IWAE(encoder(), dense_decoder(3, (), 12), 2.5), "num_importance_samples"),
     "a loss": (lambda: compiled(small_vae(), loss="mse"), "its own loss"),
     "loss weights": (lambda: compiled(small_vae(), loss_weights=[2.0]), "its own loss"),
     "metrics": (lambda: compiled(small_gan(), metrics=["mse"]), "its own losses"),
+    "weighted metrics": (lambda: compiled(small_vae(), weighted_metrics=["mse"]), "its own loss"),
+    "not compiled": (lambda: small_vae().fit(GOOD), "compile"),
     "all frozen": (lambda: compiled(VAE(frozen(encoder()), frozen(dense_decoder(3, (), 12)))),
                    "frozen"),
     "a frozen player": (lambda: compiled(GAN(

@@ -9,7 +9,7 @@ import scipy.stats
 import tensorflow as tf
 from conftest import small_vae
 
-from keras_vae import IWAE, VAE, dense_decoder, dense_encoder, elbo, gaussian_encoder
+from keras_vae import IWAE, VAE, dense_decoder, elbo, gaussian_encoder
 from keras_vae import log_likelihood
 
 layers = keras.layers
@@ -281,81 +281,6 @@ def test_codes_of_rank_3(kind, x):
     assert vae.generate(3).shape == (3, 12)
 
 
-def decoder_of(*ends):
-    """Return a Sequential decoder, 3 → 12, with these layers after its hidden one."""
-    return keras.Sequential([keras.Input((3,)), layers.Dense(8, "relu"), *ends])
-
-
-def by_an_operation():
-    z = keras.Input((3,))
-    return keras.Model(z, keras.ops.sigmoid(layers.Dense(12)(z)))
-
-
-@pytest.mark.parametrize("decoder", [
-    lambda: dense_decoder(3, (8,), 12, "sigmoid"),
-    lambda: decoder_of(layers.Dense(12), layers.Activation("sigmoid")),
-    lambda: decoder_of(layers.Dense(12, "sigmoid"), layers.Reshape((4, 3)), layers.Reshape((12,))),
-    lambda: decoder_of(layers.Dense(12, "sigmoid"), layers.Reshape((4, 3)), layers.Flatten()),
-    lambda: decoder_of(keras.Sequential([layers.Dense(12), keras.Sequential(
-        [layers.Activation("sigmoid"), layers.Dropout(0.1)])])),
-    by_an_operation,
-    lambda: decoder_of(layers.Dense(12, "softmax")),
-    lambda: decoder_of(layers.Dense(12, "hard_sigmoid")),
-], ids=["last", "activation", "reshape", "flatten", "nested", "operation", "softmax", "hard"])
-def test_a_hidden_sigmoid_is_refused_and_may_be_a_gaussians_mean(decoder):
-    encoder = gaussian_encoder(12, (), 3)
-    with pytest.raises(ValueError, match=r"logits: leave its sigmoid out \(erratum A2-3\)"):
-        VAE(encoder, decoder())
-    VAE(encoder, decoder(), likelihood="gaussian")
-
-
-@pytest.mark.parametrize("decoder", [
-    lambda: dense_decoder(3, (), 12),
-    lambda: dense_decoder(3, (8,), 12, activation="sigmoid"),  # within, it is free
-    lambda: decoder_of(layers.Dense(12, kernel_initializer="zeros")),
-    lambda: decoder_of(layers.Dense(12, kernel_initializer="zeros", bias_initializer="ones")),
-    lambda: decoder_of(layers.Dense(12), layers.BatchNormalization()),
-    lambda: decoder_of(layers.Dense(12), layers.LayerNormalization()),
-    lambda: decoder_of(layers.Dense(12), layers.Reshape((4, 3)), layers.Flatten()),
-], ids=["linear", "hidden", "zeros", "ones", "batch_norm", "layer_norm", "reshape"])
-def test_a_linear_end_is_taken(decoder, x, tmp_path):
-    vae = VAE(gaussian_encoder(12, (), 3), decoder())
-    np.testing.assert_allclose(
-        vae.decode(np.ones((2, 3), "float32")),
-        scipy.special.expit(vae.decoder.predict(np.ones((2, 3)), verbose=0)), rtol=1e-6,
-    )
-    vae.save(tmp_path / "vae.keras")
-    keras.saving.load_model(tmp_path / "vae.keras")  # its decoder is looked at once more
-
-
-@pytest.mark.filterwarnings("ignore:Your input ran out of data")
-def test_networks_must_fit():
-    encoder, decoder = gaussian_encoder(12, (), 3), dense_decoder(3, (), 12)
-    for networks in ((encoder, None), (small_vae(), decoder), (lambda x: x, decoder)):
-        with pytest.raises(AttributeError, match="has no attribute"):  # no Keras network
-            VAE(*networks)
-    for networks, words in (
-        ((dense_encoder(12, (), 3), decoder), r"\[z_mean, z_log_var\] and z → x, of fixed sizes, got"),
-        ((encoder, dense_decoder(4, (), 12)), r"\(None, 3\).*\(None, 4\)"),
-        ((encoder, dense_decoder(3, (), 13)), r"\(None, 12\).*\(None, 13\)"),
-        ((keras.Model(encoder.input, 3 * [encoder.outputs[0]]), decoder), "got"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            VAE(*networks)
-    with pytest.raises(ValueError, match="likelihood"):
-        VAE(encoder, decoder, likelihood="poisson")
-    for beta in (-1, math.nan, math.inf):
-        with pytest.raises(ValueError, match="beta"):
-            VAE(encoder, decoder, beta=beta)
-    vae = VAE(encoder, decoder)
-    with pytest.raises(ValueError, match="beta"):
-        vae.beta = -0.5
-    assert vae.beta == 1
-    for num in (0, -1):
-        with pytest.raises(Exception):  # TensorFlow's or Keras's
-            vae.generate(num)
-
-
 def test_beta_is_a_setting_and_no_weight(x, tmp_path):
     vae, other = small_vae(beta=0.3, seed=0), small_vae(beta=2.0, seed=1)
     assert len(vae.weights) == len(vae.encoder.weights + vae.decoder.weights) + 2  # the noise's
@@ -419,18 +344,3 @@ def test_vectors_without_bounds_need_the_gaussian_likelihood(x):
     )
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[0, 1\]"):
         small_vae().encode(vectors)
-
-
-def test_what_would_be_ignored_is_refused(x):
-    vae = small_vae()
-    with pytest.raises(ValueError, match="compile"):
-        vae.fit(x)
-    for settings in ({"loss": "mse"}, {"metrics": ["mse"]}, {"weighted_metrics": ["mse"]}):
-        with pytest.raises(ValueError, match="its own loss and metrics"):
-            vae.compile("adam", **settings)
-    assert not vae.compiled
-    vae.compile("adam")
-    with pytest.raises(ValueError, match="sample_weight"):
-        vae.fit(x, x, sample_weight=np.ones(64), verbose=0)
-    with pytest.raises(ValueError, match="class_weight"):
-        vae.fit(x, np.arange(64) % 2, class_weight={0: 1.0, 1: 2.0}, verbose=0)
