@@ -23,6 +23,7 @@ import PIL.ImageOps
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 TUTORIALS = ROOT / "tutorials"
+EXPECTED = TUTORIALS / "expected.json"
 BUILD = HERE / "_build"
 SOURCE = BUILD / "source"
 
@@ -290,6 +291,7 @@ def collect():
         pages.append(SOURCE / "chapters" / f"{path.stem}.ipynb")
         put(pages[-1], nbformat.writes(chapter_page(path)))
     shutil.copytree(HERE / "images", SOURCE / "images", dirs_exist_ok=True)
+    put(SOURCE / "chapters" / EXPECTED.name, EXPECTED.read_text(encoding="utf-8"))
     return pages
 
 
@@ -341,8 +343,9 @@ def main(arguments):
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     pages = collect()
-    # What the notebooks import is part of what they compute.
-    package = b"".join(path.read_bytes() for path in sorted((ROOT / "keras_vae").glob("*.*")))
+    # What the notebooks import, and the ranges that they read, is part of what they show.
+    needed = [*sorted((ROOT / "keras_vae").glob("*.*")), EXPECTED]
+    package = b"".join(path.read_bytes() for path in needed)
     cache = BUILD / f"cache_{hashlib.sha256(package).hexdigest()[:12]}"
     os.environ["KERAS_VAE_DOCS_CACHE"] = str(cache)
     os.environ["KERAS_VAE_DOCS_RUN"] = "off" if arguments.no_run else "cache"

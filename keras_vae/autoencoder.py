@@ -23,11 +23,9 @@ class Autoencoder(keras.Model):
         super().__init__(**kwargs)
         self.encoder, self.decoder = encoder, decoder
         self(encoder.inputs[0])  # networks that do not fit raise here
-        end = decoder.layers[-1]
+        # By a sigmoid, which saturates at far-off codes, wherever it stands.
         far = decoder(100 * tf.random.stateless_normal((16, *decoder.input_shape[1:]), (0, 0)))
-        self.bounded = bool(0 <= tf.reduce_min(far) < tf.reduce_max(far) <= 1)  # by a sigmoid
-        if end.output is decoder.outputs[0] and hasattr(end, "kernel"):
-            self.bounded = end.activation is keras.activations.sigmoid
+        self.bounded = bool(0 <= tf.reduce_min(far) and 0.9 < tf.reduce_max(far) <= 1)
 
     def make_train_function(self, force=False):
         # Else the first step makes the optimizer's variables, and may fail half way.
@@ -35,15 +33,20 @@ class Autoencoder(keras.Model):
             self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force)
 
-    def fit(self, x=None, y=None, sample_weight=None, **kwargs):
-        """Train as `keras.Model.fit`; it drops weights where there is no y, so x is given twice."""
+    def fit(self, x=None, y=None, *args, sample_weight=None, class_weight=None, **kwargs):
+        """Train as `keras.Model.fit`, which drops weights in silence where there is no y."""
+        validation = kwargs.get("validation_data")
+        if isinstance(validation, tuple) and len(validation) == 3 and validation[1] is None:
+            kwargs["validation_data"] = (validation[0], validation[0], validation[2])
+        if class_weight is not None:
+            raise ValueError("Autoencoder takes no class_weight: its targets are no classes")
         y = x if y is None and sample_weight is not None else y
-        return super().fit(x, y, sample_weight=sample_weight, **kwargs)
+        return super().fit(x, y, *args, sample_weight=sample_weight, **kwargs)
 
-    def evaluate(self, x=None, y=None, sample_weight=None, **kwargs):
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         """Return the loss of data, as `keras.Model.evaluate` does."""
         y = x if y is None and sample_weight is not None else y
-        return super().evaluate(x, y, sample_weight=sample_weight, **kwargs)
+        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
     def train_step(self, data):
         return super().train_step(self._check(data))

@@ -26,8 +26,9 @@ class KLWarmUp(keras.callbacks.Callback):
             resumed run knows it.
         epochs: Length of the warm-up in epochs, at least 1: the target is reached at the start of
             epoch number `epochs`, counted from 0, and beta is constant within an epoch.
-        steps: Its length in steps of the optimizer instead, at least 1. With steps_per_execution
-            above 1, beta changes once an execution.
+        steps: Its length in steps of the optimizer instead, at least 1, counted since it was made:
+            a second `fit` goes on. With steps_per_execution above 1, beta changes once an
+            execution.
 
     Raises:
         ValueError: beta is negative, or there is not one length of at least 1.
@@ -112,7 +113,8 @@ class SampleGrid(keras.callbacks.Callback):
         if self.paths:
             return
         # Only now is it known with which epoch the run begins.
-        number = {path: int(path.stem[6:]) for path in self.folder.glob("epoch_[0-9]*.png")}
+        found = [p for p in self.folder.glob("epoch_*.png") if p.stem[6:].isdecimal()]
+        number = {path: int(path.stem[6:]) for path in found}
         self.paths = sorted(number, key=number.get)
         while self.paths and (epoch == 0 or number[self.paths[-1]] > epoch):
             self.paths.pop().unlink()
@@ -162,8 +164,10 @@ class Backup(keras.callbacks.Callback):
     The file holds the variables of the model, of its seed generators and of its optimizers, the
     History and the number of the epoch, and the settings that the run began with: those of the
     networks, of the losses and of the optimizers, and what is known of the data. A run with others
-    is refused, so that none is brought back in silence. The file is written aside and renamed, so
-    it is always whole; delete it to begin anew. (`keras.callbacks.BackupAndRestore` writes weights
+    is refused and told which. (What Keras cannot write down is not compared: the code of functions
+    and of classes of one's own; nor are batch sizes that give as many steps, and
+    `keras.utils.set_random_seed`.) The file is written aside and renamed, so it is always whole;
+    delete it to begin anew. (`keras.callbacks.BackupAndRestore` writes weights
     and epoch in place, one after the other, compares no setting, and keeps no History and no seed
     generator of a Dropout layer.)
 
@@ -188,8 +192,8 @@ class Backup(keras.callbacks.Callback):
     def __init__(self, path, dataset=None):
         super().__init__()
         parts = dataset if isinstance(dataset, tuple) else (dataset,)
-        self.arrays = [part for part in parts if hasattr(part, "__array__")]
-        self.dataset = None if self.arrays else dataset
+        self.given = [part for part in parts if hasattr(part, "__array__")]
+        self.dataset = None if self.given else dataset
         if not isinstance(self.dataset, (tf.data.Dataset, type(None))):
             kind = type(dataset).__name__
             raise TypeError(f"dataset must be a tf.data.Dataset or arrays, got {kind}")
@@ -227,12 +231,17 @@ class Backup(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.model._initial_epoch = None  # else Keras begins the model's next run there, too
         if self.model.history.epoch:
-            self.save()  # now that all callbacks have seen the end of the epoch before
+            self.save()  # only now does the History hold the epoch that has ended
+
+    def on_epoch_end(self, epoch, logs=None):
+        # As they are before a schedule changes them for the next epoch, which may be done again.
+        self.arrays = [keras.ops.convert_to_numpy(variable) for variable in self.variables()]
 
     def on_train_end(self, logs=None):
         self.model._initial_epoch = None
         history = self.model.history
         if history.epoch:
+            self.on_epoch_end(history.epoch[-1])  # other callbacks may have changed the weights
             self.save()
         history.epoch = self.epochs_before + history.epoch
         self.ended.add(self.path)
@@ -245,11 +254,13 @@ class Backup(keras.callbacks.Callback):
 
     def variables(self):
         """Return the variables of the model, of its layers' seed generators and its optimizers."""
-        return sum((o.variables for o in self.optimizers()), list(self.model.variables))
+        own = [part for part in vars(self.model).values() if isinstance(part, tf.Variable)]  # beta
+        return sum((o.variables for o in self.optimizers()), [*self.model.variables, *own])
 
     def describe_data(self):
         """Return what is known of the data, as a dictionary."""
-        tensors = [*self.arrays, *getattr(self.dataset, "tensors", [])]
+        tensors = map(np.asarray, [*self.given, *getattr(self.dataset, "tensors", [])])
+        tensors = [repr(t.tolist()).encode() if t.dtype == object else t for t in tensors]
         return {
             "steps": self.params["steps"],
             "elements": str(getattr(self.dataset, "element_spec", None)),
@@ -261,14 +272,13 @@ class Backup(keras.callbacks.Callback):
         """Return {name: value} of the settings of model, losses, optimizers and data."""
         model = self.model
         try:
-            networks = model.get_config()
-        except NotImplementedError:  # a class of one's own that cannot be saved
-            networks = [keras.saving.serialize_keras_object(layer) for layer in model.layers]
-        losses = model.get_compile_config()
+            networks, losses = model.get_config(), model.get_compile_config()
+        except (NotImplementedError, TypeError, ValueError):  # a class or a loss of one's own
+            networks, losses = [[type(part).__name__, written(part)] for part in model.layers], {}
         return flat({
             "model": {"class": type(model).__name__, "networks": networks},
             "losses": {key: losses.get(key) for key in ("loss", "loss_weights")},
-            "optimizer": [[type(o).__name__, o.get_config()] for o in self.optimizers()],
+            "optimizer": [[type(part).__name__, written(part)] for part in self.optimizers()],
             "data": self.data,
         })
 
@@ -283,11 +293,10 @@ class Backup(keras.callbacks.Callback):
             "stopped": self.model.stop_training,
         }
         notes = json.dumps(notes, default=float)
-        arrays = [keras.ops.convert_to_numpy(variable) for variable in self.variables()]
 
         def write(aside):
             with open(aside, "wb") as file:
-                np.savez(file, *arrays, notes=notes)
+                np.savez(file, *self.arrays, notes=notes)
 
         write_aside(self.path, write)
 
@@ -301,6 +310,9 @@ class Backup(keras.callbacks.Callback):
             began, ended = notes["settings"]
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"the backup is damaged ({error}): {delete}") from error
+        done, epochs = notes["epochs"][-1] + 1, self.params["epochs"]
+        if done > epochs:
+            raise ValueError(f"the backup holds {done} epochs, fit asks for {epochs}: {delete}")
         differences = [
             f"{key} was {began.get(key)!r}, is {self.settings.get(key)!r}"
             for key in dict.fromkeys([*self.settings, *began])
@@ -319,14 +331,23 @@ class Backup(keras.callbacks.Callback):
             variable.assign(array)
         self.epochs_before = notes["epochs"]
         self.model.history.history.update(notes["history"])
-        done, epochs = self.epochs_before[-1] + 1, self.params["epochs"]
         # As Keras's own callback does. A run that was stopped early has no epochs left.
         self.model._initial_epoch = max(done, epochs) if notes["stopped"] else done
-        print(f"Going on after epoch {done} of {epochs}; {delete}.")
-        for _ in range(done if self.dataset is not None else 0):
+        stopped = " (a callback had stopped the run: none is left)" if notes["stopped"] else ""
+        print(f"Going on after epoch {done} of {epochs}{stopped}; {delete}.")
+        for _ in self.epochs_before if self.dataset is not None else ():
             for _ in self.dataset:
                 pass
             iter(self.dataset)  # fit, too, makes one at the end of an epoch that it never reads
+
+
+def written(part):
+    """Return the settings of a layer or an optimizer; its plain attributes where it can't say."""
+    try:
+        return part.get_config()
+    except (NotImplementedError, TypeError, ValueError):
+        plain = bool, int, float, str, np.number
+        return {name: value for name, value in vars(part).items() if isinstance(value, plain)}
 
 
 def flat(settings):
@@ -350,6 +371,10 @@ def flat(settings):
             number(item)
 
     def spread(part, path):
+        if isinstance(part, (list, tuple)) and len(part) > 100:  # such as an initializer's matrix
+            part = f"{len(part)} parts, checksum {zlib.crc32(repr(part).encode())}"
+        if isinstance(part, dict) and part.get("class_name") == "__lambda__":
+            part = "lambda"  # its bytes hold the file and the line where it stands
         if isinstance(part, (list, tuple)):
             part = dict(enumerate(part))
         if not isinstance(part, dict):
@@ -357,8 +382,12 @@ def flat(settings):
             return
         for key, item in part.items():
             if key != "shared_object_id":  # an address
-                spread(item, path if key == "config" else (*path, str(key)))
+                spread(item, path if key == "config" else (*path, str(names.get(key, key))))
 
     number(settings)
     spread(settings, ())
-    return json.loads(json.dumps(found, default=lambda other: type(other).__name__))
+
+    def plain(other):
+        return other.item() if hasattr(other, "item") else type(other).__name__
+
+    return json.loads(json.dumps(found, default=plain))

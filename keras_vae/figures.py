@@ -220,6 +220,7 @@ def training_curves(history, names=None, ylabel="loss", title=None, ax=None):
         title: Of the picture.
         ax: The Axes to draw on.
     """
+    numbers = [epoch + 1 for epoch in getattr(history, "epoch", [])]
     history = getattr(history, "history", history)
     names = list(history) if names is None else list(names)
     unknown = [name for name in names if name not in history]
@@ -229,6 +230,9 @@ def training_curves(history, names=None, ylabel="loss", title=None, ax=None):
     styles = ("-", "--", "-.", ":")
     for i, name in enumerate(names):
         epochs = np.arange(1, len(history[name]) + 1)
+        if numbers:  # fewer values than epochs: every so many, as with validation_freq
+            every = len(numbers) // len(history[name])
+            epochs = np.array(numbers[every - 1 :: every])[: len(history[name])]
         ax.plot(epochs, history[name], styles[i % 4], color=COLOURS[(3 * i) % 10], label=name,
                 marker="o" if len(epochs) == 1 else None)
     ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))

@@ -11,14 +11,11 @@ FINITE = [float(np.finfo("float32").min), float(np.finfo("float32").max)]
 def bounds(network):
     """Return what a network's outputs lie in: [0, 1] or [−1, 1] if it ends in a sigmoid or a tanh.
 
-    They show for far-off inputs, wherever they stand; a last layer that is linear has no bounds.
+    They show for far-off inputs, where they saturate, wherever they stand.
     """
-    end = network.layers[-1]
-    linear = end.output is network.outputs[0] and hasattr(end, "kernel")
-    linear = linear and end.activation is keras.activations.linear
     far = network(100 * tf.random.stateless_normal((16, *network.input_shape[1:]), (0, 0)))
     low, high = float(tf.reduce_min(far)), float(tf.reduce_max(far))
-    if linear or low < -1 or high > 1 or low == high == 0:
+    if low < -1 or not 0.9 < high <= 1:
         return FINITE
     return [-1 if low < 0 else 0, 1]
 
@@ -52,13 +49,15 @@ class GAN(keras.Model):
         ends = discriminator.input_shape, discriminator.output_shape
         if ends != (generator.output_shape, (None, 1)):
             raise ValueError(f"discriminator must be {generator.output_shape} → (None, 1): {ends}")
-        if bounds(discriminator) == [0, 1]:
+        end = getattr(discriminator.layers[-1], "activation", keras.activations.linear)
+        if bounds(discriminator) == [0, 1] or end is not keras.activations.linear:
             raise ValueError("discriminator must return a logit: leave its sigmoid out")
         if not 0 <= label_smoothing < 0.5:
             raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing!r}")
         self.generator, self.discriminator = generator, discriminator
         self.label_smoothing = label_smoothing
         self.range = bounds(generator)
+        np.random.default_rng(seed)  # refuses what is no seed
         self.given_seed = seed
         seed = keras.initializers.Constant(np.random.randint(2**31 - 1) if seed is None else seed)
         self.seed = self.add_weight((), seed, "int64", trainable=False, name="seed")
@@ -71,8 +70,10 @@ class GAN(keras.Model):
         """Set the two optimizers; `self.optimizer`, which callbacks see, is the generator's."""
         if g_optimizer is d_optimizer and not isinstance(g_optimizer, str):
             raise ValueError("g_optimizer and d_optimizer must be two objects: each has its state")
-        if any(map(kwargs.get, ("loss", "loss_weights", "metrics", "weighted_metrics"))):
-            raise ValueError("GAN has its own losses and metrics: compile it without others")
+        own = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
+        if any(map(kwargs.get, own)):
+            raise ValueError("GAN has its own losses and metrics, and two optimizers: compile it "
+                             "with g_optimizer and d_optimizer")
         if not (self.generator.trainable_variables and self.discriminator.trainable_variables):
             raise ValueError("generator and discriminator must have weights to train, not frozen")
         super().compile(d_optimizer, **kwargs)  # it also scales the loss under mixed_float16
@@ -83,9 +84,12 @@ class GAN(keras.Model):
 
     def fit(self, *args, sample_weight=None, class_weight=None, **kwargs):
         """Train on images, as `keras.Model.fit` does; weights are refused."""
-        self._refuse(sample_weight, class_weight)
+        validation = kwargs.get("validation_data")
+        weights = validation[2:] if isinstance(validation, tuple) else ()
+        self._refuse(sample_weight, class_weight, *weights)
         history = super().fit(*args, **kwargs)  # ends with the generator's moving average, if asked
-        self.d_optimizer.finalize_variable_values(self.discriminator.trainable_variables)
+        if int(self.d_optimizer.iterations):
+            self.d_optimizer.finalize_variable_values(self.discriminator.trainable_variables)
         return history
 
     def evaluate(self, *args, sample_weight=None, **kwargs):
@@ -141,11 +145,13 @@ class GAN(keras.Model):
         return self.get_metrics_result()
 
     def call(self, noise, training=False):
-        """Return images of the generator: noise, (batch, noise_dim) → (batch, pixels)."""
+        """Return images of the generator: noise, (batch, noise_dim) → (batch, …)."""
         return self.generator(noise, training=training)
 
     def generate(self, num_samples, seed=None):
-        """Return new images, (num_samples, pixels); a `seed` repeats them."""
+        """Return new images, (num_samples, …), at least one; a `seed` repeats them."""
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {num_samples!r}")
         rng = np.random.default_rng([int(self.seed), int(self.draws)] if seed is None else seed)
         self.draws.assign_add(seed is None)
         noise = rng.standard_normal((num_samples, *self.generator.input_shape[1:]))

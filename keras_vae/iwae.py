@@ -9,15 +9,15 @@ from keras_vae.vae import VAE
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class IWAE(VAE):
-    """VAE trained to raise the importance-weighted bound on log p(x), with K draws of z an example.
+    """VAE trained to raise the importance-weighted bound on log p(x), with K draws of z.
 
     loss = −E log (1/K) Σ w_k, with log w = log p(x | z) − beta (log q(z | x) − log p(z)): minus the
-    bound, at beta = 1. reconstruction_loss and kl_loss, means over the draws, sum up to −ELBO.
+    bound, at beta = 1. reconstruction_loss and kl_loss, means over the draws, add up to −ELBO.
 
     Args:
         encoder, decoder: As of `VAE`.
-        num_importance_samples: K, draws of z an example, at least 1; at 1 the loss is −ELBO.
-        **kwargs: beta, likelihood and seed, as of `VAE`.
+        num_importance_samples: K, draws of z per example; at 1 the loss is on average a VAE's.
+        **kwargs: beta, likelihood, learn_variance and seed, as of `VAE`.
 
     Raises:
         ValueError: num_importance_samples is no positive integer. Also what `VAE` raises.
@@ -27,7 +27,7 @@ class IWAE(VAE):
 
     def __init__(self, encoder, decoder, num_importance_samples=5, **kwargs):
         super().__init__(encoder, decoder, **kwargs)
-        if num_importance_samples < 1 or int(num_importance_samples) != num_importance_samples:
+        if not hasattr(num_importance_samples, "__index__") or num_importance_samples < 1:
             raise ValueError(f"num_importance_samples must be 1, 2 …: {num_importance_samples!r}")
         self.num_importance_samples = int(num_importance_samples)
 
@@ -44,7 +44,7 @@ class IWAE(VAE):
         kl = tf.reduce_sum(kl, axis=range(1, len(kl.shape)))
         nats, kl = tf.reshape(nats, (-1, num)), tf.reshape(kl, (-1, num))  # (batch, num)
         bound = tf.reduce_logsumexp(-nats - self._beta * kl, axis=1) - np.log(num)
-        return sum(self.losses) - bound, tf.reduce_mean(nats, 1), tf.reduce_mean(kl, 1)
+        return self._penalty() - bound, tf.reduce_mean(nats, 1), tf.reduce_mean(kl, 1)
 
     def get_config(self):
         return {**super().get_config(), "num_importance_samples": self.num_importance_samples}

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import errno
 import hashlib
 import html
 import importlib.metadata
@@ -92,9 +93,12 @@ def hold(path):
     except filelock.Timeout:
         raise RuntimeError(
             f"another process is at work in {path.parent.absolute()} (it holds {path.name}): "
-            "wait until it ends, or start from another folder"
+            "wait until it ends (one stopped with Ctrl-Z, until `fg` has ended it), or start from "
+            "another folder"
         ) from None
-    except NotImplementedError:
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
+            raise
         return  # a file system without locks
     locks[key] = lock
 

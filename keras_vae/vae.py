@@ -7,26 +7,28 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class VAE(keras.Model):
-    """Variational autoencoder, trained to minimise −ELBO = reconstruction_loss + beta * kl_loss.
+    """Variational autoencoder, trained to minimise loss = reconstruction_loss + beta * kl_loss.
 
-    Losses are in nats per example: sums over features and latent variables, means over the batch.
-    Compile it with an optimizer and no loss; `fit` takes x, or pairs (x, y) whose y is not used.
+    This is −ELBO at beta = 1 (and the networks' penalties, if they have any). Losses are in nats
+    per example: sums over features and latent variables, means over the batch. Compile it with an
+    optimizer and no loss; `fit` takes x, or pairs (x, y) whose y is not used.
 
     Args:
         encoder: Functional or Sequential, x → [z_mean, z_log_var], each (batch, latent_dim).
         decoder: Functional or Sequential, z → x's shape: logits of the pixels for a Bernoulli
             likelihood, means for a Gaussian one. Its last layer is linear.
         beta: Weight of the KL divergence, at least 0. Set it at any time, also while training.
-        likelihood: "bernoulli" for x in [0, 1]; "gaussian" for any finite x.
+        likelihood: "bernoulli" for x in [0, 1]; "gaussian" for any finite x, best standardised.
         learn_variance: Learn a Gaussian's variances, one per feature, exp(x_log_var); else they are
-            1. (Leave constant features out: their variance would fall to 0, the loss to −∞.)
+            1. (Where latent_dim numbers determine a feature, as of constants, duplicates or one-hot
+            codes, its variance falls to 0 and the loss to −∞: leave it out, or add noise.)
         seed: Of the noise; None for a fresh one.
 
     Raises:
         ValueError: Networks that do not fit each other, a Bernoulli decoder that ends in a sigmoid
             (erratum A2-3), a wrong setting. From `fit`: x of a wrong type or shape, or weights.
-        tf.errors.InvalidArgumentError: From `fit`: x is NaN, infinite or out of range, or of a new,
-            wrong shape. That batch trains nothing. (XLA, Keras's default on a GPU, drops this.)
+        tf.errors.InvalidArgumentError: From `fit`: x is NaN, infinite or out of range (XLA, Keras's
+            default on a GPU, drops this), or of a new, wrong shape. That batch trains nothing.
 
     Source: Kingma & Welling 2014, eq. 10; beta: Higgins et al. 2017; A1 §3.2 and §4.2; A0 §3.3.
     """
@@ -36,25 +38,26 @@ class VAE(keras.Model):
         super().__init__(**kwargs)
         shapes = [encoder.input_shape, *(head.shape for head in encoder.outputs)]
         fit = shapes == [decoder.output_shape, *2 * [decoder.input_shape]]
+        fit = fit and isinstance(encoder.output, (list, tuple))  # not a dictionary
         if not fit or None in shapes[0][1:] + shapes[1][1:] or len({*map(id, encoder.outputs)}) < 2:
             came = f"{shapes[0]} → {shapes[1:]} and {decoder.input_shape} → {decoder.output_shape}"
             words = "x → [z_mean, z_log_var], two heads, and z → x, of fixed sizes"
             raise ValueError(f"networks must be {words}, got {came}")
         if likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(f'likelihood must be "bernoulli" or "gaussian", got {likelihood!r}')
-        # A sigmoid shows at far-off codes wherever it stands: nothing leaves [0, 1].
+        if learn_variance and likelihood == "bernoulli":
+            raise ValueError('learn_variance needs likelihood="gaussian": a Bernoulli has none')
+        # A sigmoid further in shows at far-off codes, where it saturates within [0, 1].
         far = decoder(100 * tf.random.stateless_normal((16, *shapes[1][1:]), (0, 0)))
-        end = decoder.layers[-1]
-        linear = end.output is decoder.outputs[0] and hasattr(end, "kernel")  # as trained as it is
-        linear = linear and end.activation is keras.activations.linear
-        bounded = not linear and 0 <= tf.reduce_min(far) and 0 < tf.reduce_max(far) <= 1
-        if likelihood == "bernoulli" and (bounded or learn_variance):
-            raise ValueError("a Bernoulli decoder must put out logits: leave its sigmoid out "
-                             "(erratum A2-3); it has no variance to learn")
+        bounded = 0 <= tf.reduce_min(far) and 0.9 < tf.reduce_max(far) <= 1
+        end = getattr(decoder.layers[-1], "activation", keras.activations.linear)
+        if likelihood == "bernoulli" and (bounded or end is not keras.activations.linear):
+            raise ValueError("decoder must put out logits: leave its sigmoid out (erratum A2-3)")
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
         # A variable: a Python number would be frozen into the traced step.
         self._beta = tf.Variable(0.0, trainable=False, dtype=self.variable_dtype)
         self.beta = beta
+        np.random.default_rng(seed)  # refuses what is no seed
         self.given_seed = seed
         seed = keras.initializers.Constant(np.random.randint(2**31 - 1) if seed is None else seed)
         self.seed = self.add_weight((), seed, "int64", trainable=False, name="seed")
@@ -82,7 +85,7 @@ class VAE(keras.Model):
 
     @beta.setter
     def beta(self, beta):
-        if not 0 <= beta <= np.finfo(self.variable_dtype).max:
+        if not 0 <= beta <= self._beta.dtype.max:
             raise ValueError(f"beta must be a number of at least 0, got {beta!r}")
         self._beta.assign(beta)
 
@@ -105,9 +108,11 @@ class VAE(keras.Model):
         reconstruction_loss = self.negative_log_likelihood(x, self.decoder(z, training=training))
         kl = -0.5 * (1 + z_log_var - tf.square(z_mean) - tf.exp(z_log_var))  # (batch, latent_dim)
         kl_loss = tf.reduce_sum(kl, axis=range(1, len(kl.shape)))  # a sum, as over the features
-        # self.losses: the penalties of the networks, if they have any.
-        penalty = sum(tf.cast(penalty, self.variable_dtype) for penalty in self.losses)
-        return reconstruction_loss + self._beta * kl_loss + penalty, reconstruction_loss, kl_loss
+        loss = reconstruction_loss + self._beta * kl_loss + self._penalty()
+        return loss, reconstruction_loss, kl_loss
+
+    def _penalty(self):
+        return sum(tf.cast(penalty, self.variable_dtype) for penalty in self.losses)
 
     def train_step(self, data):
         x, replicas = self._check(data), tf.distribute.get_strategy().num_replicas_in_sync
@@ -131,7 +136,7 @@ class VAE(keras.Model):
 
     def call(self, x, training=False):
         """Return the reconstruction of x from z_mean, without noise, in x's shape."""
-        z_mean, _ = self.encoder(self._check(x), training=training)
+        z_mean, _ = self.encoder(self._check((x,)), training=training)
         return self._mean(self.decoder(z_mean, training=training))
 
     def _mean(self, output):
@@ -139,11 +144,14 @@ class VAE(keras.Model):
 
     def encode(self, x):
         """Return z_mean and z_log_var of the array x, each (num, latent_dim); checks x as fit."""
-        return tuple(self.encoder.predict(self._check(x), verbose=0))
+        return tuple(self.encoder.predict(self._check((x,)), verbose=0))
 
     def decode(self, z):
         """Return the mean of p(x | z), such as pixels, for the array z, (num, latent_dim)."""
-        return np.asarray(self._mean(self.decoder.predict(z, verbose=0)))
+        if len(z) < 1:
+            raise ValueError("there must be at least one code to decode, got none")
+        mean = self._mean(self.decoder.predict(z, verbose=0))
+        return tf.cast(mean, self.variable_dtype).numpy()
 
     def reconstruct(self, x):
         """Return the array x after encoder and decoder, from z_mean, without noise."""
@@ -156,7 +164,8 @@ class VAE(keras.Model):
         """
         rng = np.random.default_rng([int(self.seed), int(self.draws)] if seed is None else seed)
         self.draws.assign_add(seed is None)
-        mean = self.decode(rng.standard_normal((num_samples, *self.decoder.input_shape[1:])))
+        z = rng.standard_normal((num_samples, *self.decoder.input_shape[1:]))
+        mean = self.decode(z)
         if not sample:
             return mean
         if self.likelihood == "bernoulli":
@@ -172,7 +181,9 @@ class VAE(keras.Model):
 
     def fit(self, *args, sample_weight=None, class_weight=None, **kwargs):
         """Train as `keras.Model.fit`, which drops weights in silence where there is no y."""
-        self._refuse(sample_weight, class_weight)
+        validation = kwargs.get("validation_data")
+        more = validation[2:] if isinstance(validation, tuple) else ()
+        self._refuse(sample_weight, class_weight, *more)
         return super().fit(*args, **kwargs)
 
     def evaluate(self, *args, sample_weight=None, **kwargs):

@@ -403,6 +403,66 @@ def test_the_same_model_goes_on_although_schedules_have_changed_its_settings(tmp
     assert model.beta == whole.beta == 1
 
 
+@pytest.mark.parametrize("kind", ["vae", "gan"])
+def test_what_a_callback_changes_step_by_step_goes_on(kind, tmp_path):
+    """A rate that halves in each epoch, and a beta that grows at the end of each."""
+    def run(model, *callbacks):
+        halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+        grow = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(
+            model, "beta", getattr(model, "beta", 0) + 0.5))
+        plain(model, halve, grow, *callbacks)
+        return model
+
+    def make():
+        return changed() if kind == "vae" else build("gan")
+
+    whole = run(make())
+    run(make(), Stop(3), Backup(tmp_path / "backup"))
+    resumed = run(make(), Backup(tmp_path / "backup"))
+    assert_equal(state(resumed), state(whole))
+    assert resumed.beta == whole.beta or kind == "gan"  # which has none to keep
+
+
+def test_a_later_first_epoch_and_fewer_epochs_than_the_backup_has(tmp_path):
+    def run(*callbacks, epochs=7, **kwargs):
+        data = shuffled("gan")
+        backup = [Backup(tmp_path / "backup", data)] if callbacks else []
+        calls = [*(c for c in callbacks if c), *backup]
+        return trained("gan", calls, data=data, epochs=epochs, **kwargs)
+
+    whole, _ = run(initial_epoch=3)
+    run(Stop(5), initial_epoch=3)
+    resumed, _ = run(None, initial_epoch=3)
+    assert_equal(state(resumed), state(whole))
+    Backup.ended.clear()
+    with pytest.raises(ValueError, match="the backup holds 7 epochs, fit asks for 2: delete"):
+        run(None, epochs=2)
+
+
+def test_what_a_backup_can_and_cannot_write_down(tmp_path):
+    """Lambdas, matrices and schedules of one's own are no reason to refuse; NumPy's numbers are."""
+    class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 0.01
+
+    def make(beta_1=0.9, source="lambda x: 2 * x"):
+        z = keras.Input((12,))
+        matrix = keras.initializers.Constant(np.ones((12, 200)))
+        h = keras.layers.Dense(200, kernel_initializer=matrix)(z)
+        h = keras.layers.Lambda(eval(source))(h)
+        model = keras.Model(z, keras.layers.Dense(12)(h))
+        model.compile(keras.optimizers.Adam(Schedule(), beta_1=np.float32(beta_1)), "mse")
+        return model
+
+    path = tmp_path / "backup"
+    trained("autoencoder", [Stop(2), Backup(path)], model=make())
+    assert path.stat().st_size < 300_000
+    with pytest.raises(ValueError, match="beta_1 was 0.89.*, is 0.1"):
+        trained("autoencoder", [Backup(path)], model=make(beta_1=0.1))
+    _, history = trained("autoencoder", [Backup(path)], model=make(source="\n\nlambda x: 2 * x"))
+    assert history.epoch == list(range(5))
+
+
 def test_a_model_without_a_configuration_is_compared_by_its_networks(tmp_path):
     class Plain(keras.Model):
         def __init__(self, activation):
