@@ -28,6 +28,7 @@ import tensorflow as tf
 # hold for the defaults only; the data set and the seed may be any.
 overrides = {}
 
+parameters = {}  # {folder: names of the numbers and texts that its first run in this process had}
 locks = {}  # {(process, path): lock}: what this process holds, until it ends or lets go
 
 
@@ -144,6 +145,9 @@ class Run:
         named = {**caller.f_globals, **caller.f_locals}.items()
         kinds = (bool, int, float, str, tuple)
         named = [(k, v) for k, v in named if isinstance(v, kinds) and not k.startswith("_")]
+        # In a notebook whose cells run again, not what the rest of the chapter has named meanwhile.
+        first = parameters.setdefault(str(self.folder.absolute()), {k for k, _ in named})
+        named = [(k, v) for k, v in named if k in first]
         digest = hashlib.sha256(repr(sorted(named)).encode()).hexdigest()[:12]
         self.backups = self.folder / "backups" / digest
         self.start = time.perf_counter()

@@ -75,21 +75,28 @@ def test_a_chapter_is_found_by_number_name_and_path(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["44"], "no chapter '44'; there are 1, 2"),
+        (["44"], "no chapter '44'; there are 01_dense_autoencoder (1), 02"),
         (["vae"], "no chapter 'vae'"),
         (["4", "epoch=2"], "no parameter 'epoch=2'; it has: data='auto', seed=0"),
-        (["4", "epochs"], "no parameter 'epochs'"),
-        (["4", "epochs=two"], "epochs must be of type int, such as 10, got 'two'"),
+        (["4", "epochs"], "set by name=value, without spaces or dashes, such as epochs=2, got"),
+        (["4", "epochs=two"], "epochs must be of type int, such as epochs=10 (not 'two')"),
         (["4", "epochs=2.5"], "epochs must be of type int"),
         (["4", "epochs=True"], "epochs must be of type int"),
-        (["4", "hidden_dims=64"], "hidden_dims must be of type tuple, such as (64,)"),
+        (["4", "hidden_dims=64"], "must be of type tuple, such as hidden_dims=64, (not"),
         (["4", "hidden_dims=('a',)"], "hidden_dims must be of type tuple"),
         (["4", "epochs=__import__('os').getpid()"], "epochs must be of type int"),
         (["4", "epochs=0"], "epochs must be at least 1, got '0'"),
         (["4", "epochs=-1"], "epochs must be at least 1, got '-1'"),
         (["4", "batch_size=0"], "batch_size must be at least 1"),
         (["4", "hidden_dims=(64,0)"], "hidden_dims must hold numbers of at least 1, got '(64,0)'"),
-        (["4", "seed=-1"], "seed must be at least 0"),
+        (["4", "seed=-1"], "seed must be from 0 to 4294967295, got '-1'"),
+        (["4", "seed=99999999999"], "seed must be from 0 to"),
+        (["4", "beta=-1"], "beta must be at least 0"),
+        (["4", "beta=1e999"], "beta must be finite"),
+        (["4", "data=cifar"], "data must be one of auto, mnist, digits, got 'cifar'"),
+        (["7", "score_on=train"], "score_on must be one of test, all"),
+        (["15", "epochs=1"], "epochs must be at least 2"),
+        (["99", "--help"], "no chapter '99'"),
         (["7", "autoencoder_epochs=-1"], "autoencoder_epochs must be at least 0"),
         (["4", "epochs=1", "epochs=2"], "epochs is given twice"),
         (["all", "seed=1", "seed=1"], "seed is given twice"),
@@ -132,11 +139,6 @@ def test_overrides_replace_the_literal_and_nothing_else():
     assert ("epochs = 10  # A1: 10", "epochs = 2  # A1: 10") in different
 
 
-def test_a_wrong_value_reaches_the_learner_as_an_error_with_a_name(tmp_path):
-    done = start(["4", "data=cifar"], tmp_path, timeout=120)
-    assert done.returncode == 1 and 'data must be "auto", "mnist" or "digits"' in done.stderr
-
-
 def test_a_chapter_that_is_run_itself_refuses_arguments(tmp_path):
     """And says which command takes them."""
     path = runner.chapters()[4]
@@ -152,7 +154,7 @@ def test_a_chapter_that_is_run_itself_refuses_arguments(tmp_path):
 def test_a_folder_that_cannot_be_written_stops_before_the_training(arguments, tmp_path):
     (tmp_path / "outputs").write_text("a file where the folder should be")
     done = start(arguments, tmp_path, timeout=120)
-    assert done.returncode == 1 and done.stdout == ""
+    assert done.returncode == 1 and done.stdout.count("\n") <= 1  # "loading TensorFlow"
     assert "cannot write the folder" in done.stderr and done.stderr.count("\n") == 1
 
 
@@ -216,8 +218,11 @@ def test_a_log_has_plain_lines(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-@pytest.mark.parametrize("no_color", ["", "1"])
-def test_a_terminal_gets_the_bar_unless_no_colour_is_wanted(no_color, tmp_path, monkeypatch):
+@pytest.mark.parametrize("no_color, columns", [("", "120"), ("1", "120"), ("", "80")])
+def test_a_wide_terminal_gets_the_bar_unless_no_colour_is_wanted(
+    no_color, columns, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", columns)
     tutorials = small_course(tmp_path, {"01_one": TRAINING})
     monkeypatch.setenv("NO_COLOR", no_color)
     monkeypatch.setenv("TERM", "xterm")
@@ -234,7 +239,7 @@ def test_a_terminal_gets_the_bar_unless_no_colour_is_wanted(no_color, tmp_path, 
             pass
     os.close(ours)
     assert process.returncode == 0 and b"Epoch 2/2" in written
-    assert (b"\x1b" in written and b"\b" in written) == (not no_color)
+    assert (b"\x1b" in written and b"\b" in written) == (not no_color and columns == "120")
 
 
 def test_all_chapters_are_reported_whatever_became_of_them(tmp_path):
@@ -290,8 +295,9 @@ def test_a_signal_to_the_runner_ends_what_it_runs(what, how, tmp_path):
         process.kill()
     status, word = {"SIGTERM": (143, "Terminated"), "SIGINT": (130, "Interrupted")}[how]
     assert process.returncode == status and "Traceback" not in rest, rest
-    assert f"\n{word}. Run the chapter again" in rest
-    assert rest.count("Run the chapter again") == {"1": 1, "all": 2}[what]  # nobody was killed
+    assert f"\n{word}. " in rest
+    assert rest.count("and it begins anew: it keeps no backup") == 1  # nobody was killed
+    assert rest.count("had finished have kept their results") == {"1": 0, "all": 1}[what]
     with pytest.raises(ProcessLookupError):
         os.kill(chapter, 0)
     if what == "all":

@@ -41,6 +41,8 @@ run = Run("14_anomaly_detection")
 data, (x_train, y_train), (x_test, y_test) = load_images(data)
 passes = {"mnist": 1, "digits": 20}[data]  # on the small digits an epoch is twenty passes
 x_test, y_test = x_test[:num_images], y_test[:num_images]
+if not set(held_out) <= set(range(10)):
+    raise ValueError(f"held_out must name digits, 0 to 9, got {held_out}")
 
 # %% [markdown]
 # ## The formulas

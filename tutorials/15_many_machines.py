@@ -47,6 +47,8 @@ patience = 200  # seconds that a pair of workers may take, before it is given up
 
 # %%
 keras.utils.set_random_seed(seed)
+if batch_size % 2:
+    raise ValueError(f"batch_size must be even, a half for each worker, got {batch_size}")
 run = Run("15_many_machines")
 data, (x_train, _), _ = load_images(data)
 passes = {"mnist": 1, "digits": 20}[data]  # on the small digits an epoch is twenty passes

@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,9 +58,15 @@ def parameter_cell(source):
     return found
 
 
-def parse(name, text, default):
-    """Return the value that `text` stands for, in the type of `default`; never evaluated."""
+def parse(name, text, default, line=""):
+    """Return the value that `text` stands for, in the type of `default`; never evaluated.
+
+    Its bounds are those that the chapter's line names: texts in quotes, and "at least".
+    """
     if isinstance(default, str):
+        choices = dict.fromkeys(re.findall(r'"(\w+)"', line))
+        if choices and text not in choices:
+            raise SystemExit(f"{name} must be one of {', '.join(choices)}, got {text!r}")
         return text
     try:
         value = ast.literal_eval(text)
@@ -72,14 +79,20 @@ def parse(name, text, default):
         kinds = {type(item) for item in default}
         same = not kinds or all(type(item) in kinds for item in value)
     if not same:
+        such = ",".join(map(repr, default)) + "," if isinstance(default, tuple) else repr(default)
         raise SystemExit(
-            f"{name} must be of type {type(default).__name__}, such as {default!r}, got {text!r}"
+            f"{name} must be of type {type(default).__name__}, such as {name}={such} (not {text!r})"
         )
     given, own = (value, default) if isinstance(default, tuple) else ((value,), (default,))
-    least = min(1, *own)  # 0 is for what the chapter itself has at 0, such as a seed
-    if any(type(item) is int and item < least for item in given):
+    named = re.search(r"at least (\d+)", line)
+    # 0 is for what the chapter itself has at 0, such as a seed, and for all that is no count.
+    least = int(named[1]) if named else min(0 if float in map(type, own) else 1, *own)
+    most = 2**32 - 1 if name == "seed" else sys.float_info.max
+    if any(type(item) in (int, float) and not least <= item <= most for item in given):
         what = "hold numbers of" if isinstance(default, tuple) else "be"
-        raise SystemExit(f"{name} must {what} at least {least}, got {text!r}")
+        bounds = "finite" if any(item > most for item in given) else f"at least {least}"
+        bounds = f"from {least} to {most}" if name == "seed" else bounds
+        raise SystemExit(f"{name} must {what} {bounds}, got {text!r}")
     return value
 
 
@@ -98,11 +111,16 @@ def with_overrides(path, settings):
         name, equals, text = setting.partition("=")
         if name in overrides:
             raise SystemExit(f"{name} is given twice")
-        if not equals or name not in cell:
+        if not equals or not name.isidentifier():
+            raise SystemExit(
+                "parameters are set by name=value, without spaces or dashes, such as epochs=2, "
+                f"got {setting!r}"
+            )
+        if name not in cell:
             known = ", ".join(f"{key}={value!r}" for key, (_, value) in cell.items())
             raise SystemExit(f"{path.stem} has no parameter {setting!r}; it has: {known}")
         node, default = cell[name]
-        overrides[name] = parse(name, text, default)
+        overrides[name] = parse(name, text, default, lines[node.lineno - 1])
         line = lines[node.lineno - 1].encode()  # the offsets count bytes
         new = line[: node.col_offset] + repr(overrides[name]).encode() + line[node.end_col_offset :]
         lines[node.lineno - 1] = new.decode()
@@ -189,6 +207,7 @@ def run(path, settings):
     """Run one chapter in this process; return the names that it made."""
     source, overrides = with_overrides(path, settings)
     folder = pathlib.Path("outputs", path.stem)
+    print(f"{path.stem}: loading TensorFlow …", flush=True)
     report = package(folder)
     try:
         report.hold(folder / ".lock")
@@ -199,7 +218,8 @@ def run(path, settings):
     with silent_standard_error():
         tf.config.list_physical_devices()
     tf.get_logger().setLevel("ERROR")  # a chapter's many models make it warn of retracing
-    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+    columns = shutil.get_terminal_size().columns  # a bar that is broken in two floods the screen
+    if os.environ.get("NO_COLOR") or not sys.stdout.isatty() or columns < 120:
         without_bars()
     report.overrides.update(overrides)
     code = compile(source, str(path), "exec")
@@ -236,7 +256,7 @@ def run_all(settings):
         with_overrides(path, plans[path])  # refuses a wrong value before the first chapter runs
     for setting in settings:
         if not any(setting in plan for plan in plans.values()):
-            raise SystemExit(f"no chapter has a parameter {setting!r}")
+            raise SystemExit(f"no chapter has a parameter {setting!r}; parameters are name=value")
     runs = [
         {"name": path.stem, "title": f"{int(path.name[:2])}. {title_of(path)}",
          "state": "not run", "minutes": None}
@@ -297,7 +317,7 @@ def main(arguments):
             stream.reconfigure(errors="replace")  # a terminal without ε or β
     first, *settings = arguments or ["--help"]
     path = find(first)
-    if {"-h", "--help"} & set(arguments) or not arguments:
+    if {"-h", "--help"} & {first, *settings} and (path or first in ("-h", "--help", "all")):
         print(parameters_of(path) if path else listing())
         return 0
     try:
@@ -307,18 +327,23 @@ def main(arguments):
             run(path, settings)
             return 0
     except KeyboardInterrupt as stop:
-        print(
-            f"\n{'Terminated' if isinstance(stop, Terminated) else 'Interrupted'}. "
-            "Run the chapter again with the same parameters, and it goes on."
-        )
+        again = "The chapters that had finished have kept their results."
+        if path:
+            goes_on = "Backup(" in path.read_text(encoding="utf-8")
+            again = "Run the chapter again with the same parameters, and it "
+            again += "goes on." if goes_on else "begins anew: it keeps no backup."
+        print(f"\n{'Terminated' if isinstance(stop, Terminated) else 'Interrupted'}. {again}")
         return STATUS[type(stop)]
-    known = [*map(str, chapters()), *(path.stem for path in pages()), "all"]
+    known = [f"{path.stem} ({number})" for number, path in chapters().items()]
+    known += [*(path.stem for path in pages()), "all"]
     raise SystemExit(f"no chapter {first!r}; there are {', '.join(known)}")
 
 
 if __name__ == "__main__":
     sys.unraisablehook = interrupt_again
     signal.signal(signal.SIGTERM, terminate)
+    if hasattr(signal, "SIGHUP"):  # the terminal is closed
+        signal.signal(signal.SIGHUP, terminate)
     try:
         status = main(sys.argv[1:])
         print(end="", flush=True)
