@@ -88,7 +88,7 @@ class GAN(keras.Model):
         weights = validation[2:] if isinstance(validation, tuple) else ()
         self._refuse(sample_weight, class_weight, *weights)
         history = super().fit(*args, **kwargs)  # ends with the generator's moving average, if asked
-        if int(self.d_optimizer.iterations):
+        if keras.ops.convert_to_numpy(self.d_optimizer.iterations) > 0:
             self.d_optimizer.finalize_variable_values(self.discriminator.trainable_variables)
         return history
 
@@ -152,7 +152,8 @@ class GAN(keras.Model):
         """Return new images, (num_samples, …), at least one; a `seed` repeats them."""
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples!r}")
-        rng = np.random.default_rng([int(self.seed), int(self.draws)] if seed is None else seed)
+        own = [int(keras.ops.convert_to_numpy(v)) for v in (self.seed, self.draws)]
+        rng = np.random.default_rng(own if seed is None else seed)
         self.draws.assign_add(seed is None)
         noise = rng.standard_normal((num_samples, *self.generator.input_shape[1:]))
         return self.generator.predict(noise, verbose=0)
@@ -160,7 +161,8 @@ class GAN(keras.Model):
     def noise(self, shape):
         """Return standard normal noise for the generator; replicas draw different noise."""
         replica = getattr(tf.distribute.get_replica_context(), "replica_id_in_sync_group", 0)
-        seed = [tf.cast(v, tf.int64) for v in (self.seed + 1_000_003 * replica, self.draws)]
+        own = 1_000_003 * tf.cast(replica, tf.int64)
+        seed = [tf.cast(v, tf.int64) for v in (self.seed + own, self.draws)]
         self.draws.assign_add(1)
         return tf.random.stateless_normal(shape, seed, dtype=self.variable_dtype)
 

@@ -162,7 +162,8 @@ class VAE(keras.Model):
 
         With `sample`, return draws from p(x | z), rough as data are. A `seed` repeats both.
         """
-        rng = np.random.default_rng([int(self.seed), int(self.draws)] if seed is None else seed)
+        own = [int(keras.ops.convert_to_numpy(v)) for v in (self.seed, self.draws)]
+        rng = np.random.default_rng(own if seed is None else seed)
         self.draws.assign_add(seed is None)
         z = rng.standard_normal((num_samples, *self.decoder.input_shape[1:]))
         mean = self.decode(z)
@@ -175,7 +176,8 @@ class VAE(keras.Model):
     def noise(self, shape):
         """Return the next of the model's own standard normal noise; replicas draw their own."""
         replica = getattr(tf.distribute.get_replica_context(), "replica_id_in_sync_group", 0)
-        seed = [tf.cast(v, tf.int64) for v in (self.seed + 1_000_003 * replica, self.draws)]
+        own = 1_000_003 * tf.cast(replica, tf.int64)
+        seed = [tf.cast(v, tf.int64) for v in (self.seed + own, self.draws)]
         self.draws.assign_add(1)
         return tf.random.stateless_normal(shape, seed, dtype=self.variable_dtype)
 

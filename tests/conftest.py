@@ -19,6 +19,7 @@ SLOW = {
     "test_runner",
     "test_site",
     "test_tutorials",
+    "test_every_network_gives_the_losses_of_numpy_and_trains",
     "test_a_fresh_process_predicts_the_same_and_resumes_to_the_bit",
     "test_chapter_4s_sketch_trains_alone_in_an_empty_folder",
     "test_the_class_works_alone_in_an_empty_folder",

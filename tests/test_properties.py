@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from keras_vae import GAN, IWAE, VAE
 
-quick = settings(max_examples=150, deadline=None, derandomize=True)
+quick = settings(max_examples=100, deadline=None, derandomize=True)
 
 
 def numbers(shape, least, greatest):
@@ -144,7 +144,7 @@ def test_the_losses_of_a_gan(real, fake, smoothing):
     np.testing.assert_array_equal(right, [real > 0, fake <= 0])
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=6, deadline=None, derandomize=True)
 @given(st.integers(1, 9), st.integers(1, 64))
 def test_a_mean_over_examples_whatever_the_batches(batch_size, num):
     x = np.random.default_rng(num).uniform(size=(num, 12)).astype("float32")
