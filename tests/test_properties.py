@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from keras_vae import GAN, IWAE, VAE
 
-quick = settings(max_examples=100, deadline=None, derandomize=True)
+quick = settings(max_examples=60, deadline=None, derandomize=True)
 
 
 def numbers(shape, least, greatest):

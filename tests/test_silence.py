@@ -118,8 +118,14 @@ def evaluate(model, data):
         return model.evaluate(data, verbose=0, return_dict=True)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("way", RIGHT)
+# Autoencoder and GAN share Keras's feeding with the VAE: of them a sample of the ways is enough.
+FEW = ("array", "pipeline of (x,)", "generator of pairs", "PyDataset", "a last batch of one",
+       "bytes", "0 to 255", "NaN", "a dictionary", "sparse", "a list of one", "too narrow")
+
+
+@pytest.mark.parametrize("kind, way", [
+    (kind, way) for way in RIGHT for kind in KINDS if kind == "vae" or way in FEW
+])
 def test_every_way_to_feed_gives_the_losses_of_numpy(way, kind, models):
     logs = evaluate(models[kind], RIGHT[way](GOOD))
     assert_right(models[kind], GOOD[:1] if way == "one example" else GOOD, logs)
@@ -197,7 +203,7 @@ REFUSALS = (ValueError, TypeError, tf.errors.InvalidArgumentError)
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
 @pytest.mark.parametrize("kind, what", [
     (kind, what) for what in [*REFUSED, *WEIGHTED] for kind in KINDS
-    if what in REFUSED or kind != "autoencoder"
+    if kind == "vae" or what in FEW or what in WEIGHTED and kind == "gan"
 ])
 def test_what_is_wrong_is_refused_by_name_and_moves_nothing(kind, what, models):
     words = "weight" if what in WEIGHTED else REFUSED[what][1]
@@ -301,7 +307,7 @@ SETTINGS = {"VAE": {"beta": 0.3}, "GAN, labels smoothed": {"smooth": 0.1}}
 
 
 @pytest.mark.parametrize("what", RIGHT_NETWORKS)
-def test_every_network_gives_the_losses_of_numpy_and_trains(what, tmp_path):
+def test_every_network_gives_the_losses_of_numpy_and_trains(what):
     model = still(RIGHT_NETWORKS[what]())
     model.compile(**({"loss": "mse"} if isinstance(model, Autoencoder) else {}))
     network = model.discriminator if isinstance(model, GAN) else model.encoder
@@ -315,9 +321,6 @@ def test_every_network_gives_the_losses_of_numpy_and_trains(what, tmp_path):
     # Zeros for noise, and zeros at a decoder's end, let no gradient pass at first.
     assert any(moved) if isinstance(model, GAN) or "zeros" in what else all(moved)
     assert_right(model, x, model.evaluate(x, verbose=0, return_dict=True), **settings)
-    model.save(tmp_path / "model.keras")
-    loaded = still(keras.saving.load_model(tmp_path / "model.keras"))
-    assert_right(loaded, x, loaded.evaluate(x, verbose=0, return_dict=True), **settings)
 
 
 def heads(*outputs):
