@@ -97,7 +97,7 @@ class SampleGrid(keras.callbacks.Callback):
         self.paths = []
 
     def draw(self, epoch):
-        """Draw the picture of the time after so many epochs."""
+        """Draw the picture of the state after this many epochs."""
         images = np.asarray(self.decode(self.z))
         title = f"after epoch {epoch}" if epoch else "before training"
         figure = image_grid(images, image_shape=self.image_shape, title=title)

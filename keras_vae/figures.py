@@ -135,7 +135,7 @@ def latent_plane(decode, steps=20, image_shape=(28, 28), title=None, ax=None):
 
     Source: Kingma & Welling 2014, appendix A.
     """
-    # The points split N(0, 1) into parts of equal probability; each is the middle of its part.
+    # N(0, 1) is split into parts of equal probability; each point is the median of its part.
     values = scipy.stats.norm.ppf((np.arange(steps) + 0.5) / steps)
     z1, z2 = np.meshgrid(values, values[::-1])  # z2 grows upwards
     images = decoded(decode, np.stack([z1.ravel(), z2.ravel()], axis=1), image_shape)

@@ -111,7 +111,7 @@ def log_likelihood(vae, x, num_samples=500, batch_size=100, seed=0, verbose=0):
     Args:
         vae: `VAE`; its beta plays no part.
         x: Array of examples, (num, …). The published figures are of binary images.
-        num_samples: K, draws of z an image, at least 1. Memory does not grow with it.
+        num_samples: K, draws of z per image, at least 1. Memory does not grow with it.
         batch_size: Images at a time.
         seed: Of the draws: an integer.
         verbose: 1 shows a progress bar.
