@@ -2,7 +2,8 @@
 
     python benchmarks/chapters.py run             MNIST, seeds 0 1 2: an hour and more on two cores
     python benchmarks/chapters.py run --data digits
-    python benchmarks/chapters.py expect          tutorials/expected.json, from what was saved
+    python benchmarks/chapters.py expect          tutorials/expected.json, from what was saved and
+                                                  from the chapters' default parameters
     python benchmarks/chapters.py table           the README's tables, from what was saved
     python benchmarks/chapters.py check --seeds 0 --threads 1
                                                   runs, saves nothing, says what is out of its range
@@ -19,6 +20,7 @@ import os
 import pathlib
 import platform
 import re
+import runpy
 import statistics
 import subprocess
 import sys
@@ -228,18 +230,33 @@ def size(values):
 
 
 def expect():
-    """Return the text of tutorials/expected.json: {chapter: {measure: {data set: [low, high]}}}."""
-    lines = []
+    """Return the text of tutorials/expected.json, which `Run.finish` reads.
+
+    {chapter: {"parameters": {name: default}, "ranges": {measure: {data set: [low, high]}}}}
+    """
+    parameter_cell = runpy.run_path(str(TUTORIALS / "__main__.py"))["parameter_cell"]
+    found = {}
     for chapter, measures in all_values().items():
-        rows = []
-        for measure, sets in measures.items():
-            ranges = {
+        cell = parameter_cell((TUTORIALS / f"{chapter}.py").read_text(encoding="utf-8"))
+        found[chapter] = {"parameters": {name: value for name, (_, value) in cell.items()}}
+        found[chapter]["ranges"] = {
+            measure: {
                 data: expected_range(f"{chapter[:2]} {data} {measure}", own, sets.values())
                 for data, own in sets.items()
             }
-            rows.append(f"  {json.dumps(measure, ensure_ascii=False)}: {json.dumps(ranges)}")
-        lines.append(f' "{chapter}": {{\n' + ",\n".join(rows) + "\n }")
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+            for measure, sets in measures.items()
+        }
+    return as_text(found) + "\n"
+
+
+def as_text(found, depth=0):
+    """Return nested dictionaries as JSON, with one parameter or one measure on a line."""
+    if depth == 3:
+        return json.dumps(found, ensure_ascii=False)
+    indent = " " * (depth + 1)
+    rows = [f"{indent}{json.dumps(key, ensure_ascii=False)}: {as_text(value, depth + 1)}"
+            for key, value in found.items()]
+    return "{\n" + ",\n".join(rows) + "\n" + " " * depth + "}"
 
 
 def spread(found, digits):

@@ -337,7 +337,7 @@ def table(report):
     lines += [
         "",
         f"Ten times the data, from a memory-mapped file: {grown['microseconds an image']} times "
-        f"the seconds an image, {grown['peak MiB of its own']} times "
+        f"the seconds per image, {grown['peak MiB of its own']} times "
         f"the peak memory (counting the pages of the file that the system keeps at hand: "
         f"{grown['peak MiB']}). `import keras_vae` adds {spread(report['imports'], 2)} s to "
         f"`import keras`.",

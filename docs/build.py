@@ -6,16 +6,17 @@ run, two at a time. Sphinx makes the pages of all that. A second build runs what
 """
 
 import argparse
+import base64
 import hashlib
 import importlib.util
 import logging
+import mimetypes
 import os
 import pathlib
 import re
 import shutil
 import sys
 
-import jupytext
 import nbformat
 import PIL.Image
 import PIL.ImageOps
@@ -63,6 +64,7 @@ def load(name, path):
 
 
 runner = load("runner", TUTORIALS / "__main__.py")
+notebook = runner.notebook
 
 
 def put(path, text):
@@ -72,16 +74,20 @@ def put(path, text):
         path.write_text(text, encoding="utf-8")
 
 
-def notebook(path, settings=()):
-    """Return a page of tutorials/ as a notebook without outputs, with these settings."""
-    source, _ = runner.with_overrides(path, settings)
-    found = jupytext.reads(source, fmt="py:percent")
-    for i, cell in enumerate(found.cells):
-        cell["id"] = f"cell-{i}"  # the same at every build
-    found.metadata["kernelspec"] = {
-        "name": "python3", "display_name": "Python 3", "language": "python"
-    }
-    return found
+def students_notebook(path):
+    """Return a page of tutorials/ for a student: without answers, its pictures in its cells.
+
+    A download lies in any folder, from where no path leads to docs/images.
+    """
+    page = notebook(path, answers=False)
+    for cell in page.cells:
+        if cell.cell_type == "markdown":
+            for name in re.findall(r"\]\(\.\./docs/images/([^)\s]+)", cell.source):
+                picture = base64.b64encode((HERE / "images" / name).read_bytes()).decode()
+                attached = cell.setdefault("attachments", {})
+                attached[name] = {mimetypes.guess_type(name)[0]: picture}
+            cell.source = cell.source.replace("](../docs/images/", "](attachment:")
+    return page
 
 
 def link(text, stem, top):
@@ -151,15 +157,18 @@ def chapter_page(path):
     for cell in page.cells:
         if cell.cell_type == "markdown":
             cell.source = link(cell.source, path.stem, "../")
+            cell.source = re.sub(  # the page would lose the line breaks of what is said of it
+                r"!\[([^\]]*)\]\(\.\./docs/images/",
+                lambda m: f"![{' '.join(m[1].split())}](../images/", cell.source,
+            )
             continue
         names = re.findall(r'run\.save_figure\(.*?"(\w+)"\s*,?\s*\)', cell.source, re.DOTALL)
         if names:  # what a screen reader says of the picture
             alt = " and ".join(name.replace("_", " ") for name in names)
             cell.metadata["mystnb"] = {"image": {"alt": f"Figure: {alt}"}}
     quiet = nbformat.v4.new_code_cell(
-        f"import keras\nfrom keras_vae import report\n\n"
-        f"keras.utils.disable_interactive_logging()  # progress bars are for terminals\n"
-        f"report.overrides.update({runner.with_overrides(path, settings)[1]!r})",
+        "import keras\n\n"
+        "keras.utils.disable_interactive_logging()  # progress bars are for terminals",
         id="quiet", metadata={"tags": ["remove-cell"]},
     )
     page.cells.insert(1, quiet)
@@ -287,7 +296,7 @@ def collect():
     pages = []
     for path in [*runner.chapters().values(), *runner.pages()]:
         put(SOURCE / "scripts" / path.name, path.read_text(encoding="utf-8"))
-        put(SOURCE / "notebooks" / f"{path.stem}.ipynb", nbformat.writes(notebook(path)))
+        put(SOURCE / "notebooks" / f"{path.stem}.ipynb", nbformat.writes(students_notebook(path)))
         pages.append(SOURCE / "chapters" / f"{path.stem}.ipynb")
         put(pages[-1], nbformat.writes(chapter_page(path)))
     shutil.copytree(HERE / "images", SOURCE / "images", dirs_exist_ok=True)

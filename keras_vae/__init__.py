@@ -79,7 +79,7 @@ from keras_vae.networks import (  # noqa: E402
     dense_generator,
     gaussian_encoder,
 )
-from keras_vae.report import Run  # noqa: E402
+from keras_vae.report import Run, mistake  # noqa: E402
 from keras_vae.vae import VAE  # noqa: E402
 
 __all__ = [
@@ -121,6 +121,7 @@ __all__ = [
     "load_mnist",
     "log_likelihood",
     "make_vectors",
+    "mistake",
     "rate_distortion",
     "reconstruction_error",
     "reconstructions",

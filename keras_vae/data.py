@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 import threading
 import urllib.request
+import warnings
 import zipfile
 import zlib
 
@@ -269,6 +270,8 @@ def batches(arrays, batch_size, seed=0, passes=1):
     options = tf.data.Options()
     options.autotune.enabled = False
     dataset = rows.map(gather).prefetch(2).with_options(options)
+    # Keras 3.15 warns of its own default, shuffle=True, whenever `fit` gets a pipeline.
+    warnings.filterwarnings("ignore", "`shuffle=True` was passed, but will be ignored since the da")
     # What a Backup compares.
     dataset.tensors = [*tensors.values()]
     dataset.order = {"batch_size": int(batch_size), "seed": seed, "passes": int(passes)}

@@ -13,20 +13,19 @@ import math
 import os
 import pathlib
 import platform
+import re
 import shlex
 import shutil
 import sys
 import tempfile
+import textwrap
 import time
 
 import filelock
 import keras
+import numpy as np
 import PIL.Image
 import tensorflow as tf
-
-# What the runner changed of the chapter's parameters, such as {"epochs": 2}. The expected ranges
-# hold for the defaults only; the data set and the seed may be any.
-overrides = {}
 
 parameters = {}  # {folder: names of the numbers and texts that its first run in this process had}
 locks = {}  # {(process, path): lock}: what this process holds, until it ends or lets go
@@ -177,22 +176,33 @@ class Run:
     def finish(self, data, values):
         """Print the closing table and where everything lies; save both as results.json.
 
+        What is expected is read from `expected.json` beside the chapter. A notebook has no file of
+        its own: there it is looked for in the working folder, then in `tutorials/` below it. Its
+        form is {chapter: {"parameters": {name: default}, "ranges": {measure: {data set:
+        [low, high]}}}}. What is not there is not expected.
+
+        The ranges hold for the defaults. If a global of the caller that is named like a parameter
+        has another value, no measure is judged. The seed may be any; the data set is `data`.
+
         Args:
             data: Name of the data set in use.
-            values: {measure: value}. The ranges expected at the chapter's defaults are read from
-                `expected.json` beside the chapter (of a notebook: in the working folder), as
-                {chapter: {measure: {data set: [low, high]}}}. What is not there is not expected.
+            values: {measure: value}.
         """
-        chapter = inspect.currentframe().f_back.f_globals.get("__file__", "a notebook")
-        path = pathlib.Path(chapter).parent / "expected.json"
-        ranges = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        expected = ranges.get(self.name, {})
-        changed = {key: new for key, new in overrides.items() if key not in ("data", "seed")}
+        caller = inspect.currentframe().f_back.f_globals
+        file = caller.get("__file__")
+        folders = [pathlib.Path(file).parent] if file else ["", "tutorials"]
+        defaults, ranges = expected_of(self.name, folders)
+        overrides = {
+            name: caller[name]
+            for name, default in defaults.items()
+            if name in caller and name != "data" and not np.array_equal(caller[name], default)
+        }
+        changed = {name: value for name, value in overrides.items() if name != "seed"}
         results = []
         lines = [("measure", "here", "expected", "")]
         for measure, value in values.items():
             value = float(value)
-            low, high = expected.get(measure, {}).get(data, (None, None))
+            low, high = ranges.get(measure, {}).get(data, (None, None))
             inside = None if low is None or changed else bool(low <= value <= high)
             results.append(
                 {"measure": measure, "value": value if math.isfinite(value) else str(value),
@@ -213,7 +223,7 @@ class Run:
                 "keras": keras.__version__,
             },
         }
-        text = json.dumps(report, indent=1, ensure_ascii=False)
+        text = json.dumps(report, indent=1, ensure_ascii=False, default=str)
         write_aside(
             self.folder / "results.json", lambda aside: aside.write_text(text, encoding="utf-8")
         )
@@ -234,6 +244,36 @@ class Run:
         folders = [f"{path.name}/" for path in sorted(self.folder.iterdir()) if path.is_dir()]
         print(f"Pictures and models: {self.folder.absolute()}")
         print(f"  {', '.join(self.saved + folders)}")
+
+
+@contextlib.contextmanager
+def mistake(erratum):
+    """Run what an article got wrong, and print the error that it raises, for a page to show.
+
+    Args:
+        erratum: Its name, such as "A1-5": it is printed before the error.
+
+    Raises:
+        AssertionError: Nothing was raised.
+    """
+    try:
+        yield
+    except Exception as error:
+        words = re.sub(r"\{\{.*?\}\}", "", str(error))  # TensorFlow's names of its nodes
+        text = textwrap.shorten(f"{type(error).__name__}: {words}", 360)
+        print(textwrap.fill(f"{erratum}  {text}", 80, subsequent_indent="      "))
+    else:
+        raise AssertionError(f"{erratum} raised nothing")
+
+
+def expected_of(name, folders):
+    """Return a chapter's default parameters and ranges from the first expected.json in folders."""
+    for folder in folders:
+        path = pathlib.Path(folder, "expected.json")
+        if path.exists():
+            found = json.loads(path.read_text(encoding="utf-8")).get(name, {})
+            return found.get("parameters", {}), found.get("ranges", {})
+    return {}, {}
 
 
 def short(number):

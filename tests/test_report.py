@@ -18,22 +18,19 @@ from conftest import small_vae
 from keras_vae import Run, report
 
 
-@pytest.fixture(autouse=True)
-def no_overrides(monkeypatch):
-    monkeypatch.setattr(report, "overrides", {})
-
-
 VALUES = {"inside": 1.5, "outside": 2.5, "without a range": 12345.6}
 
 
 @pytest.fixture(autouse=True)
 def ranges(tmp_path, monkeypatch):
     """Write expected.json; this module stands for a chapter that lies beside it."""
-    expected = {
+    ranges = {
         "inside": {"mnist": [1, 2], "digits": [10, 20]}, "outside": {"mnist": [1, 2]},
         "float": {"mnist": [0, 1]}, "nan <b>": {"mnist": [0, 1]},
     }
     monkeypatch.setitem(globals(), "__file__", str(tmp_path / "99_test.py"))
+    defaults = {"data": "auto", "seed": 0, "epochs": 10, "dims": (3, 4), "activation": "relu"}
+    expected = {"parameters": defaults, "ranges": ranges}
     path = tmp_path / "expected.json"
     path.write_text(json.dumps({"99_test": expected, "01_good": expected}), encoding="utf-8")
 
@@ -84,14 +81,39 @@ def test_backups_lie_apart_for_each_choice_of_parameters(tmp_path):
     assert not (tmp_path / "99_test" / "backups").exists()
 
 
-def test_ranges_are_those_of_the_data_set_and_of_the_defaults(tmp_path, monkeypatch, capsys):
-    run = Run("99_test", root=tmp_path)
-    for overrides in ({}, {"seed": 3, "data": "digits"}, {"epochs": 2}):
-        monkeypatch.setattr(report, "overrides", overrides)
-        run.finish("digits", VALUES)
-        out = capsys.readouterr().out
-        assert ("OUTSIDE" in out) is ("epochs" not in overrides)
-    assert "With epochs=2;" in out
+@pytest.mark.parametrize("parameters, words", [
+    ({}, ""),  # a name that the caller lacks is none that was changed
+    (dict(data="digits", seed=0, epochs=10, dims=(3, 4), activation="relu"), ""),
+    (dict(data="digits", seed=3, epochs=10.0, dims=[3, 4]), ""),
+    (dict(epochs=2), "epochs=2"),
+    (dict(dims=(3, 4, 5), activation="tanh", epochs=10), "dims=(3, 4, 5), activation=tanh"),
+    (dict(dims=3), "dims=3"),
+    (dict(dims="none"), "dims=none"),
+    (dict(dims=np.array([3, 5]), epochs=np.int64(7)), "epochs=7, dims=[3 5]"),
+    (dict(dims=((3, 4), 5)), "dims=((3, 4), 5)"),
+])
+@pytest.mark.parametrize("notebook", [True, False])
+def test_ranges_are_those_of_the_data_set_and_of_the_defaults(
+    parameters, words, notebook, tmp_path, monkeypatch, capsys
+):
+    """Also where a parameter was changed in its cell, which no runner sees."""
+    monkeypatch.chdir(tmp_path)  # with expected.json, for a notebook
+    caller = {"Run": Run, "values": VALUES, **parameters}
+    if not notebook:
+        caller["__file__"] = str(tmp_path / "99_test.py")
+    exec("Run('99_test').finish('digits', values)", caller)
+    out = capsys.readouterr().out
+    assert "10 … 20" in out and ("OUTSIDE" in out) is (words == "")
+    if words:
+        assert f"With {words}; the expected ranges are for the defaults.\n" in out
+    else:
+        assert "With" not in out
+    text = (tmp_path / "outputs" / "99_test" / "results.json").read_text(encoding="utf-8")
+    results = json.loads(text)
+    changed = [part.partition("=")[0] for part in re.findall(r"[a-z]+=", words)]
+    changed += ["seed"] if parameters.get("seed") else []
+    assert sorted(results["overrides"]) == sorted(changed)
+    assert [row["inside"] for row in results["rows"]] == [None if words else False, None, None]
 
 
 def test_ranges_lie_beside_the_chapter_or_in_the_working_folder(tmp_path, monkeypatch, capsys):
@@ -105,6 +127,11 @@ def test_ranges_lie_beside_the_chapter_or_in_the_working_folder(tmp_path, monkey
     monkeypatch.delitem(globals(), "__file__")  # a notebook has none
     assert not finish()
     monkeypatch.chdir(tmp_path)
+    assert finish()
+    (tmp_path / "elsewhere" / "tutorials").mkdir()
+    (tmp_path / "expected.json").rename(tmp_path / "elsewhere" / "tutorials" / "expected.json")
+    assert not finish()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # as from the root of the repository
     assert finish()
     monkeypatch.setitem(globals(), "__file__", str(tmp_path / "elsewhere" / "alone.py"))
     assert not finish()
@@ -222,7 +249,7 @@ class Page(html.parser.HTMLParser):
 
 
 def test_the_report_holds_tables_pictures_states_and_the_machine(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "overrides", {"data": "<b>"})
+    monkeypatch.setitem(globals(), "seed", "<b>")  # any other would keep it from being judged
     picture = figure()
     picture.axes[0].set(title='a "title" & <b>', xlabel="ε", ylabel="nats")
     picture.axes[0].set_yticks([1, 2], ["row", "row"])
@@ -240,7 +267,7 @@ def test_the_report_holds_tables_pictures_states_and_the_machine(tmp_path, monke
     assert path == tmp_path / "report.html" and not list(tmp_path.glob(".writing_*"))
     page = Page(path)
     assert "Good & <b> finished 1.3 1 of 3 Bad failed 0.5 Late not run" in page.text
-    assert "On mnist, with data=<b>; 1.3 minutes." in page.text
+    assert "On mnist, with seed=<b>; 1.3 minutes." in page.text
     for row in ("inside 1.5 1 … 2 ok", "outside 2.5 1 … 2 OUTSIDE", "without a range 12,346"):
         assert row in page.text
     assert "nan <b> nan 0 … 1 OUTSIDE" in page.text and "earlier run" not in page.text

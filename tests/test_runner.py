@@ -1,12 +1,20 @@
 """`python tutorials`: what a command line means, and how a run ends."""
 
+import ast
+import base64
+import collections
+import json
 import os
+import pathlib
 import re
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
+import urllib.parse
 
+import nbformat
 import pytest
 from test_tutorials import ROOT, TUTORIALS, environment, read_until, runner, start
 
@@ -41,11 +49,12 @@ def states(page):
     return dict(reversed(found))  # the first of each
 
 
-@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"], ["notebook"], ["notebook", "-h"]])
 def test_the_list_of_chapters(arguments, capsys):
     assert runner.main(arguments) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("python tutorials [CHAPTER | all]")
+    assert "python tutorials notebook CHAPTER [answers=yes]" in printed
     for number in runner.chapters():
         assert f"{number}  " in printed
     assert printed.count(" minutes") >= len(runner.chapters())
@@ -82,27 +91,32 @@ def test_a_chapter_is_found_by_number_name_and_path(tmp_path, monkeypatch):
         (["4", "epochs=two"], "epochs must be of type int, such as epochs=10 (not 'two')"),
         (["4", "epochs=2.5"], "epochs must be of type int"),
         (["4", "epochs=True"], "epochs must be of type int"),
-        (["4", "hidden_dims=64"], "must be of type tuple, such as hidden_dims=64, (not"),
-        (["4", "hidden_dims=('a',)"], "hidden_dims must be of type tuple"),
+        (["12", "hidden_dims=64"], "must be of type tuple, such as hidden_dims=256, (not"),
+        (["12", "hidden_dims=('a',)"], "hidden_dims must be of type tuple"),
         (["4", "epochs=__import__('os').getpid()"], "epochs must be of type int"),
         (["4", "epochs=0"], "epochs must be at least 1, got '0'"),
         (["4", "epochs=-1"], "epochs must be at least 1, got '-1'"),
         (["4", "batch_size=0"], "batch_size must be at least 1"),
-        (["4", "hidden_dims=(64,0)"], "hidden_dims must hold numbers of at least 1, got '(64,0)'"),
+        (["12", "hidden_dims=(64,0)"], "hidden_dims must hold numbers of at least 1, got '(64,0)'"),
         (["4", "seed=-1"], "seed must be from 0 to 4294967295, got '-1'"),
         (["4", "seed=99999999999"], "seed must be from 0 to"),
         (["4", "beta=-1"], "beta must be at least 0"),
         (["4", "beta=1e999"], "beta must be finite"),
         (["4", "data=cifar"], "data must be one of auto, mnist, digits, got 'cifar'"),
-        (["7", "score_on=train"], "score_on must be one of test, all"),
+        (["13", "activation=elu"], "activation must be one of relu, tanh, got 'elu'"),
         (["15", "epochs=1"], "epochs must be at least 2"),
         (["99", "--help"], "no chapter '99'"),
-        (["7", "autoencoder_epochs=-1"], "autoencoder_epochs must be at least 0"),
+        (["14", "held_out=(0,-1)"], "held_out must hold numbers of at least 0"),
         (["4", "epochs=1", "epochs=2"], "epochs is given twice"),
         (["all", "seed=1", "seed=1"], "seed is given twice"),
         (["all", "epoch=2"], "no chapter has a parameter 'epoch=2'"),
         (["all", "epochs=x"], "epochs must be of type int"),
         (["all", "epochs=0"], "epochs must be at least 1"),
+        (["notebook", "44"], "no chapter '44'; there are 01_dense_autoencoder (1), 02"),
+        (["notebook", "all"], "no chapter 'all'"),
+        (["notebook", "4", "epochs=two"], "epochs must be of type int"),
+        (["notebook", "4", "answers"], "answers must be yes or no, and given once, got 'answers'"),
+        (["notebook", "4", "answers=yes", "answers=no"], "answers must be yes or no"),
     ],
 )
 def test_a_wrong_command_gets_one_clear_line(arguments, words):
@@ -113,9 +127,9 @@ def test_a_wrong_command_gets_one_clear_line(arguments, words):
 
 def test_zero_is_taken_where_it_means_something():
     path = runner.chapters()
-    for number, setting in ((4, "hidden_dims=()"), (7, "autoencoder_epochs=0"), (4, "seed=0"),
-                            (10, "betas=(0.0, 1.0)"), (14, "held_out=(0, 9)"), (4, "beta=0")):
-        assert runner.with_overrides(path[number], [setting])[1]
+    for number, setting in ((12, "hidden_dims=()"), (4, "seed=0"), (10, "betas=(0.0, 1.0)"),
+                            (14, "held_out=(0, 9)"), (4, "beta=0")):
+        assert runner.with_overrides(path[number], [setting])
 
 
 def test_the_chapters_own_values_are_accepted():
@@ -125,18 +139,42 @@ def test_the_chapters_own_values_are_accepted():
             assert runner.parse(name, str(value), value) == value
 
 
-def test_overrides_replace_the_literal_and_nothing_else():
-    path = runner.chapters()[4]
+def assigned(nodes):
+    """Return the names that statements assign in the module's own scope, in order."""
+    found = []
+    for node in nodes:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.append(node.id)
+        scopes = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.DictComp,
+                  ast.SetComp, ast.GeneratorExp)
+        if not isinstance(node, scopes):
+            found += assigned(ast.iter_child_nodes(node))
+    return found
+
+
+@pytest.mark.parametrize("path", runner.chapters().values(), ids=lambda path: path.stem)
+def test_a_parameter_keeps_its_value_to_the_end(path):
+    """Where it differs from the default at the end, `Run.finish` takes it to have been changed."""
     source = path.read_text(encoding="utf-8")
-    changed, overrides = runner.with_overrides(
-        path, ["epochs=2", "beta=3", "hidden_dims=(32, 16)", "data=digits"]
-    )
-    assert overrides == {"epochs": 2, "beta": 3.0, "hidden_dims": (32, 16), "data": "digits"}
+    names = assigned(ast.parse(source).body)
+    for name in runner.parameter_cell(source):
+        assert names.count(name) == (2 if name == "data" else 1), name
+
+
+def test_overrides_replace_the_literal_and_nothing_else():
+    path = runner.chapters()[13]
+    source = path.read_text(encoding="utf-8")
+    settings = ["epochs=2", "learning_rate=3", "hidden_dims=(32, 16)", "data=digits"]
+    changed = runner.with_overrides(path, settings)
+    values = {name: value for name, (_, value) in runner.parameter_cell(changed).items()}
+    expected = {name: value for name, (_, value) in runner.parameter_cell(source).items()}
+    expected.update(epochs=2, learning_rate=3.0, hidden_dims=(32, 16), data="digits")
+    assert values == expected and type(values["learning_rate"]) is float
     different = [
         (old, new) for old, new in zip(source.splitlines(), changed.splitlines()) if old != new
     ]
     assert len(different) == 4 and len(source.splitlines()) == len(changed.splitlines())
-    assert ("epochs = 10  # A1: 10", "epochs = 2  # A1: 10") in different
+    assert ("epochs = 12  # Burda et al.: 3280", "epochs = 2  # Burda et al.: 3280") in different
 
 
 def test_a_chapter_that_is_run_itself_refuses_arguments(tmp_path):
@@ -148,6 +186,143 @@ def test_a_chapter_that_is_run_itself_refuses_arguments(tmp_path):
     words = f"{path.name} takes no arguments. Its parameters are set by: {command}\n"
     assert done.stderr.endswith(words)
     assert not (tmp_path / "outputs").exists()
+
+
+def lines_of(page):
+    """Return {line: how often it stands in the cells of a notebook}, without empty lines."""
+    lines = [line.strip() for cell in page.cells for line in cell.source.splitlines()]
+    return collections.Counter(filter(None, lines))
+
+
+def questions(page):
+    """Return the numbered lines of a notebook's Markdown, in order."""
+    text = "\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")
+    return re.findall(r"^\d\. .*$", text, re.MULTILINE)
+
+
+PAGES = [*runner.chapters().values(), *runner.pages()]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_students_notebook_is_the_instructors_without_the_answers(path):
+    instructors, students = runner.notebook(path), runner.notebook(path, answers=False)
+    answers, inside = collections.Counter(), False
+    for line in path.read_text(encoding="utf-8").splitlines():
+        inside = inside or "<details>" in line
+        if inside and (text := line.removeprefix("#").strip()):
+            answers[text] += 1
+        inside = inside and "</details>" not in line
+    assert lines_of(instructors) - answers == lines_of(students)
+    assert lines_of(instructors) != lines_of(students) or path.stem == "failure_gallery"
+    assert questions(instructors) == questions(students)
+    kept = {cell.id: cell for cell in instructors.cells}
+    for cell in students.cells:
+        assert cell.cell_type == kept[cell.id].cell_type
+        assert "details" not in cell.source and cell.source == cell.source.strip("\n") != ""
+        if cell.cell_type == "code":
+            assert cell.source == kept[cell.id].source
+            compile(cell.source, path.stem, "exec")
+        else:
+            assert "\n\n\n" not in cell.source and " \n" not in cell.source
+    for page in (instructors, students):
+        nbformat.validate(page)
+        assert page.metadata.kernelspec.name == "python3"
+        assert page == runner.notebook(path, answers=page is instructors)  # ids, too
+
+
+FOLDED = "<details><summary>Answer</summary>\n\n   Secret\n   </details>"
+
+
+@pytest.mark.parametrize("with_answers, without", [
+    (f"1. One\n   {FOLDED}\n2. Two\n   {FOLDED}", "1. One\n2. Two"),
+    (f"1. One\n\n   {FOLDED}\n\n2. Two", "1. One\n\n2. Two"),
+    (f"1. One\n   {FOLDED}\n\nMore", "1. One\n\nMore"),
+    (f"1. One\n   {FOLDED}\n   goes on", "1. One\n   goes on"),
+    (f"{FOLDED}\n\n## Next", "## Next"),
+    ("One <details>Secret</details>\nTwo", "One\nTwo"),
+    (FOLDED, ""),
+    ("   code\n\n\n   code", "   code\n\n\n   code"),
+])
+def test_where_an_answer_was_no_gap_stays(with_answers, without):
+    assert runner.without_answers(with_answers) == without
+
+
+def test_a_notebook_is_written_once_and_never_over_a_students_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert runner.main(["notebook", "13", "epochs=2"]) == 0
+    path = tmp_path / "13_likelihood.ipynb"
+    assert str(path) in capsys.readouterr().out and list(tmp_path.iterdir()) == [path]
+    cells = nbformat.read(path, 4).cells
+    (source,) = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    assert "epochs = 2  # Burda et al.: 3280" in source
+    path.write_text("a student's work", encoding="utf-8")
+    with pytest.raises(SystemExit, match="not overwritten. Rename or move it, or start from"):
+        runner.main(["notebook", "13"])
+    assert path.read_text(encoding="utf-8") == "a student's work"
+    assert runner.main(["notebook", "13_likelihood.py", "answers=yes"]) == 0
+    path = tmp_path / "13_likelihood_answers.ipynb"
+    assert "<details>" in path.read_text(encoding="utf-8")
+    assert runner.main(["notebook", "find_the_bug"]) == 0
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_notebook_that_cannot_be_made_says_why(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def full(*args, **kwargs):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(pathlib.Path, "replace", full)
+    with pytest.raises(SystemExit, match="cannot write .*04_.*no space left. Start from a folder"):
+        runner.main(["notebook", "4"])
+    monkeypatch.setitem(sys.modules, "jupytext", None)  # as if it were not installed
+    with pytest.raises(SystemExit, match="jupytext.*pip install -r requirements.txt"):
+        runner.main(["notebook", "4"])
+    assert not list(tmp_path.iterdir())
+
+
+PICTURES = """# %% [markdown]
+# ![One
+# picture](../docs/images/x.png) ![another](../docs/images/y.svg) [a site](https://keras.io/)"""
+
+
+def test_the_pictures_of_a_notebook_are_found_from_where_it_lies(tmp_path):
+    root = tmp_path / "课程 1"
+    root.mkdir()
+    tutorials = small_course(root, {"01_one": PICTURES})
+    for working in (tmp_path, root, tutorials):
+        done = start(["notebook", "1"], working, tutorials, timeout=60)
+        assert done.returncode == 0, done.stderr
+        text = nbformat.read(working / "01_one.ipynb", 4).cells[-1].source
+        *links, site = re.findall(r"\]\((.*?)\)", text)
+        assert site == "https://keras.io/" and not any(" " in link for link in links)
+        found = [(working / urllib.parse.unquote(link)).resolve() for link in links]
+        assert found == [root / "docs" / "images" / name for name in ("x.png", "y.svg")]
+        assert working != root or links == ["docs/images/x.png", "docs/images/y.svg"]
+
+
+def test_the_sites_download_is_the_students_notebook_and_carries_its_pictures(
+    tmp_path, monkeypatch
+):
+    build = runpy.run_path(str(ROOT / "docs" / "build.py"))
+    images = tmp_path / "docs" / "images"
+    images.mkdir(parents=True)
+    (images / "x.png").write_bytes(b"picture")
+    (images / "y.svg").write_bytes(b"drawing")
+    monkeypatch.setitem(build["students_notebook"].__globals__, "HERE", tmp_path / "docs")
+    end = PICTURES + "\n# <details><summary>Answer</summary>\n# Secret\n# </details>"
+    small_course(tmp_path, {"01_one": end})
+    page = build["students_notebook"](tmp_path / "tutorials" / "01_one.py")
+    nbformat.validate(page)
+    text, attached = page.cells[-1].source, page.cells[-1].attachments
+    assert re.findall(r"\]\((.*?)\)", text) == [
+        "attachment:x.png", "attachment:y.svg", "https://keras.io/"
+    ]
+    assert "Secret" not in nbformat.writes(page)
+    assert {name: list(kinds) for name, kinds in attached.items()} == {
+        "x.png": ["image/png"], "y.svg": ["image/svg+xml"]
+    }
+    assert base64.b64decode(attached["x.png"]["image/png"]) == b"picture"
 
 
 @pytest.mark.parametrize("arguments", [["4", "data=digits"], ["all"]], ids=lambda words: words[0])
@@ -250,6 +425,8 @@ def test_all_chapters_are_reported_whatever_became_of_them(tmp_path):
         "03_stopped": "raise KeyboardInterrupt",
         "04_late": "",
     })
+    defaults = {"01_good": {"parameters": {"seed": 0}, "ranges": {}}}
+    (tutorials / "expected.json").write_text(json.dumps(defaults), encoding="utf-8")
     done = start(["all", "seed=1"], tmp_path, tutorials, timeout=120)
     page = tmp_path / "outputs" / "report.html"
     assert done.returncode == 130 and "as it must" in done.stderr, done.stderr

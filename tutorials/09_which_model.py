@@ -41,7 +41,7 @@ keras.utils.set_random_seed(seed)
 run = Run("09_which_model")
 data, (x_train, y_train), (x_test, y_test) = load_images(data)
 passes = {"mnist": 1, "digits": 20}[data]  # on the small digits an epoch is twenty passes
-num_images = min(num_images, len(x_test) // 2)  # as many as there are real ones to compare with
+num_drawn = min(num_images, len(x_test) // 2)  # as many as there are real ones to compare with
 
 # %% [markdown]
 # ## The formulas
@@ -178,14 +178,14 @@ def mixture_codes(model_codes, num):
 
 
 some = x_train[:10000]
-normal = np.random.default_rng(seed).normal(size=(num_images, latent_dim)).astype("float32")
+normal = np.random.default_rng(seed).normal(size=(num_drawn, latent_dim)).astype("float32")
 print(f"standard deviation of the codes: autoencoder {autoencoder.encode(some).std():.1f}, VAE {vae.encode(some)[0].std():.1f}")
 generated = {
     "autoencoder, codes from N(0, I)": autoencoder.decode(normal),
-    "autoencoder, codes from a mixture": autoencoder.decode(mixture_codes(autoencoder.encode(some), num_images)),
+    "autoencoder, codes from a mixture": autoencoder.decode(mixture_codes(autoencoder.encode(some), num_drawn)),
     "VAE, codes from N(0, I)": vae.decode(normal),
-    "VAE, codes from a mixture": vae.decode(mixture_codes(vae.encode(some)[0], num_images)),
-    "GAN": gan.generate(num_images, seed=seed),
+    "VAE, codes from a mixture": vae.decode(mixture_codes(vae.encode(some)[0], num_drawn)),
+    "GAN": gan.generate(num_drawn, seed=seed),
 }
 quality = {
     name: sample_quality(images, x_train, x_test, classifier) for name, images in generated.items()
@@ -312,7 +312,7 @@ run.finish(data, values)
 #    codes = autoencoder.encode(some).astype("float64")
 #    for num in (1, 10, 30):
 #        gaussians = sklearn.mixture.GaussianMixture(num, random_state=seed, reg_covar=1e-4)
-#        drawn = gaussians.fit(codes).sample(num_images)[0].astype("float32")
+#        drawn = gaussians.fit(codes).sample(num_drawn)[0].astype("float32")
 #        q = sample_quality(autoencoder.decode(drawn), x_train, x_test, classifier)
 #        print(f"{num}: Fréchet distance {q['frechet']:.1f}, nearest image {q['nearest']:.2f}")
 #    ```

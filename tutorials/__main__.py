@@ -11,10 +11,13 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import _thread
 
 HERE = pathlib.Path(__file__).parent
-USAGE = "python tutorials [CHAPTER | all] [PARAMETER=VALUE … | --help]"
+USAGE = """\
+python tutorials [CHAPTER | all] [PARAMETER=VALUE … | --help]
+python tutorials notebook CHAPTER [answers=yes] [PARAMETER=VALUE …]"""
 
 
 class Terminated(KeyboardInterrupt):
@@ -97,7 +100,7 @@ def parse(name, text, default, line=""):
 
 
 def with_overrides(path, settings):
-    """Return the chapter's source and the overrides, after replacing literals of its cell.
+    """Return the chapter's source with other literals in its cell of parameters.
 
     Args:
         path: Of the chapter.
@@ -106,10 +109,10 @@ def with_overrides(path, settings):
     source = path.read_text(encoding="utf-8")
     cell = parameter_cell(source)
     lines = source.splitlines(keepends=True)
-    overrides = {}
+    given = set()
     for setting in settings:
         name, equals, text = setting.partition("=")
-        if name in overrides:
+        if name in given:
             raise SystemExit(f"{name} is given twice")
         if not equals or not name.isidentifier():
             raise SystemExit(
@@ -120,11 +123,12 @@ def with_overrides(path, settings):
             known = ", ".join(f"{key}={value!r}" for key, (_, value) in cell.items())
             raise SystemExit(f"{path.stem} has no parameter {setting!r}; it has: {known}")
         node, default = cell[name]
-        overrides[name] = parse(name, text, default, lines[node.lineno - 1])
+        given.add(name)
+        value = parse(name, text, default, lines[node.lineno - 1])
         line = lines[node.lineno - 1].encode()  # the offsets count bytes
-        new = line[: node.col_offset] + repr(overrides[name]).encode() + line[node.end_col_offset :]
+        new = line[: node.col_offset] + repr(value).encode() + line[node.end_col_offset :]
         lines[node.lineno - 1] = new.decode()
-    return "".join(lines), overrides
+    return "".join(lines)
 
 
 @contextlib.contextmanager
@@ -205,7 +209,7 @@ def without_bars():
 
 def run(path, settings):
     """Run one chapter in this process; return the names that it made."""
-    source, overrides = with_overrides(path, settings)
+    source = with_overrides(path, settings)
     folder = pathlib.Path("outputs", path.stem)
     print(f"{path.stem}: loading TensorFlow …", flush=True)
     report = package(folder)
@@ -221,7 +225,6 @@ def run(path, settings):
     columns = shutil.get_terminal_size().columns  # a bar that is broken in two floods the screen
     if os.environ.get("NO_COLOR") or not sys.stdout.isatty() or columns < 120:
         without_bars()
-    report.overrides.update(overrides)
     code = compile(source, str(path), "exec")
     names = {"__name__": "__main__", "__file__": str(path)}
     exec(code, names)
@@ -283,6 +286,90 @@ def run_all(settings):
     return [entry["name"] for entry in runs if entry["state"] == "failed"]
 
 
+def notebook(path, settings=(), answers=True):
+    """Return a chapter or a page as a notebook without outputs.
+
+    Args:
+        path: Of the chapter or page.
+        settings: Texts such as "epochs=2".
+        answers: Whether it has the folded answers to the questions.
+
+    Raises:
+        SystemExit: The settings are wrong, or jupytext is not installed.
+    """
+    source = with_overrides(path, settings)
+    try:
+        import jupytext  # late: only this needs them
+        import nbformat
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"{error}. All that the course needs: pip install -r requirements.txt")
+    page = jupytext.reads(source, fmt="py:percent")
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    page.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
+    for i, cell in enumerate(page.cells):
+        cell["id"] = f"cell-{i}"  # the same every time
+        if cell.cell_type == "markdown" and not answers:
+            cell.source = without_answers(cell.source)
+    page.cells = [cell for cell in page.cells if cell.source]
+    return page
+
+
+def without_answers(text):
+    """Return Markdown without its folded answers and the empty lines that they would leave."""
+    pattern = r"(\n*)[ \t]*<details>.*?</details>[ \t]*(\n*)"
+    text = re.sub(pattern, lambda gap: max(gap[1], gap[2], key=len), text, flags=re.DOTALL)
+    return text.strip("\n")
+
+
+def seen_from(folder, text):
+    """Return a chapter's Markdown with its pictures as a notebook in another folder finds them."""
+
+    def moved(match):
+        target = (HERE / match[2]).resolve()
+        try:
+            relative = pathlib.Path(os.path.relpath(target, folder.resolve())).as_posix()
+            return match[1] + urllib.parse.quote(relative)
+        except ValueError:  # on another drive of Windows
+            return match[1] + target.as_uri()
+
+    return re.sub(r"(\]\()(\.\./[^)\s]+)", moved, text)
+
+
+def write_notebook(path, settings):
+    """Write a chapter as a notebook into the working folder, without answers unless "answers=yes".
+
+    Raises:
+        SystemExit: The settings are wrong, the file is there already, or it cannot be written.
+    """
+    asked = [setting for setting in settings if setting.partition("=")[0] == "answers"]
+    if asked not in ([], ["answers=no"], ["answers=yes"]):
+        raise SystemExit(f"answers must be yes or no, and given once, got {' '.join(asked)!r}")
+    answers = asked == ["answers=yes"]
+    page = notebook(path, [setting for setting in settings if setting not in asked], answers)
+    target = pathlib.Path(f"{path.stem}{'_answers' if answers else ''}.ipynb").absolute()
+    if target.exists():
+        raise SystemExit(
+            f"{target} exists and may hold somebody's work: it was not overwritten. Rename or move "
+            "it, or start from another folder, and give the command again"
+        )
+    import nbformat
+
+    for cell in page.cells:
+        if cell.cell_type == "markdown":
+            cell.source = seen_from(target.parent, cell.source)
+    aside = target.with_name(f".writing_{os.getpid()}_{target.name}")
+    try:
+        aside.write_text(nbformat.writes(page), encoding="utf-8")
+        aside.replace(target)
+    except OSError as error:
+        raise SystemExit(f"cannot write {target}: {error}. Start from a folder that you may write")
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+    print(f"Written: {target}")
+    print("Open it in Jupyter or VS Code, in the environment where the course is installed.")
+
+
 def title_of(path):
     """Return the title of a chapter, without its number, or of a page."""
     return re.search(r"^# # (?:\d+\. )?(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)[1]
@@ -297,7 +384,9 @@ def listing():
         lines.append(f"{number:3}  {title_of(path):46} {minutes:>4} minutes")
     for path in pages():
         lines.append(f"     {title_of(path)}: python tutorials {path.stem}")
-    lines += ["", "Minutes were measured on MNIST, on two cores."]
+    lines += ["", "Minutes were measured on MNIST, on two cores.",
+              "`notebook` writes a chapter as a notebook for students, without the folded answers;",
+              "with answers=yes it has them."]
     return "\n".join(lines)
 
 
@@ -316,12 +405,18 @@ def main(arguments):
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="replace")  # a terminal without ε or β
     first, *settings = arguments or ["--help"]
+    as_notebook = first == "notebook"
+    if as_notebook:
+        first, *settings = settings or ["--help"]
     path = find(first)
     if {"-h", "--help"} & {first, *settings} and (path or first in ("-h", "--help", "all")):
         print(parameters_of(path) if path else listing())
         return 0
+    if as_notebook and path:
+        write_notebook(path, settings)
+        return 0
     try:
-        if first == "all":
+        if first == "all" and not as_notebook:
             return 1 if run_all(settings) else 0
         if path:
             run(path, settings)
@@ -335,7 +430,7 @@ def main(arguments):
         print(f"\n{'Terminated' if isinstance(stop, Terminated) else 'Interrupted'}. {again}")
         return STATUS[type(stop)]
     known = [f"{path.stem} ({number})" for number, path in chapters().items()]
-    known += [*(path.stem for path in pages()), "all"]
+    known += [*(path.stem for path in pages()), *([] if as_notebook else ["all"])]
     raise SystemExit(f"no chapter {first!r}; there are {', '.join(known)}")
 
 
