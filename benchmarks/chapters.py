@@ -1,10 +1,11 @@
-"""Run every chapter with several seeds; make of that the README's table and the expected ranges.
+"""Run every chapter with several seeds; make of that a table of results and the expected ranges.
 
     python benchmarks/chapters.py run             MNIST, seeds 0 1 2: an hour and more on two cores
     python benchmarks/chapters.py run --data digits
     python benchmarks/chapters.py expect          tutorials/expected.json, from what was saved and
                                                   from the chapters' default parameters
-    python benchmarks/chapters.py table           the README's tables, from what was saved
+    python benchmarks/chapters.py table           the tables of docs/results.md and README.md, put
+                                                  there from what was saved
     python benchmarks/chapters.py check --seeds 0 --threads 1
                                                   runs, saves nothing, says what is out of its range
 
@@ -29,8 +30,9 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 TUTORIALS = HERE.parent / "tutorials"
+README, RESULTS = HERE.parent / "README.md", HERE.parent / "docs" / "results.md"
 
-# The README's rows: chapter, measure as in the chapter's closing table, text, digits, and what
+# The rows of the table: chapter, measure as in the chapter's closing table, text, digits, and what
 # stands beside it; {measure|digits} there is the median of another measure of the chapter.
 ROWS = [
     (1, "test cross-entropy, nats per pixel", "test cross-entropy per pixel", 4,
@@ -39,17 +41,23 @@ ROWS = [
      "PCA with 32 components: {the same of PCA|4}"),
     (2, "MSE per pixel, trained with cross-entropy", "test MSE per pixel", 4,
      "PCA with 64 components: {MSE per pixel of PCA|4}"),
+    (3, "code of ten, noise, fresh rows", "fresh MSE on noise, code of ten", 3,
+     "copying nothing: 1; PCA: {the same of PCA|3}"),
     (3, "ratio of the two", "fresh MSE over that of PCA, on vectors of 10 dimensions", 3,
      "1: the floor that linear algebra gives"),
     (3, "digits, test MSE, autoencoder", "test MSE per pixel of digits, 10 numbers", 4,
      "PCA with 10 components: {digits, test MSE, PCA|4}"),
     (4, "test −ELBO, nats per image", "test −ELBO, nats", 1,
+     "the article's decoder of one layer: {the article's networks: −ELBO|1}; "
      "predicting the mean image: {predicting the mean image|1}"),
-    (5, "deep: test −ELBO, nats per image", "test −ELBO, nats, 32 latent variables", 1,
-     "chapter 4's shape, as many: {shallow, chapter 4's shape: the same|1}"),
+    (5, "cross-entropy: test MSE per pixel", "test MSE per pixel, 32 latent variables", 4,
+     "the article's squared error: {the article's loss: test MSE per pixel|4}"),
+    (5, "empty fields, VAE", "share of the latent plane that is empty", 3,
+     "autoencoder: {empty fields, autoencoder|3}"),
     (6, "test error %, z_mean, 256, 100 labels", "error % with 100 labels, 256 latent variables", 1,
      "on pixels: {test error %, pixels, 100 labels|1}"),
-    (6, "test error %, z_mean, 10, 100 labels", "the same, ten latent variables", 1,
+    (6, "test error %, z_mean, 10, 100 labels",
+     "error % with 100 labels, ten latent variables", 1,
      "on pixels: {test error %, pixels, 100 labels|1}"),
     (6, "test error %, z_mean, 10, 1000 labels", "the same with 1000 labels", 1,
      "on pixels: {test error %, pixels, 1000 labels|1}"),
@@ -59,8 +67,11 @@ ROWS = [
      "k-means on pixels: {images: k-means on pixels, accuracy|3}"),
     (7, "images: mixture on z_mean, NMI", "its NMI", 3,
      "k-means on pixels: {images: k-means on pixels, NMI|3}"),
-    (8, "rarest digit, % of 1000", "rarest digit among 1000 generated, %", 1, "10 if balanced"),
-    (8, "most frequent digit, % of 1000", "most frequent digit, %", 1, "10 if balanced"),
+    (8, "rarest digit, % of 1000", "rarest digit among 1000 generated, %", 1,
+     "evenly drawn: {rarest, evenly drawn|1}"),
+    (8, "most frequent digit, % of 1000", "most frequent digit, %", 1,
+     "evenly drawn: {most frequent, evenly drawn|1}; "
+     "with the article's losses: {most frequent, the article's losses|1}"),
     (9, "VAE, codes from N(0, I): Fréchet distance", "Fréchet distance of generated images, VAE", 1,
      "GAN: {GAN: Fréchet distance|1}; real images: {Fréchet distance of real images, the floor|1}"),
     (9, "autoencoder, codes from a mixture: Fréchet distance",
@@ -79,7 +90,8 @@ ROWS = [
     (12, "test −ELBO, convolutional", "test −ELBO, nats, convolutional, 105 257 parameters", 1,
      "dense, 418 104 parameters: {test −ELBO, dense|1}"),
     (13, "−bound, nats", "−log p(x) of binary images, nats, at most", 1,
-     "independent pixels: {independent pixels, nats|1}; a longer run: next table"),
+     "independent pixels: {independent pixels, nats|1}; "
+     "a longer run is set beside published tables"),
     (14, "mean area, contour times distance", "area under the ROC curve, mean of ten digits", 3,
      "reconstruction error: {mean area, reconstruction error|3}; −bound: {mean area, −bound|3}"),
     (15, "last loss, killed and resumed, nats",
@@ -88,13 +100,22 @@ ROWS = [
      "one process, which draws other noise: {last loss, one replica, nats|4}"),
 ]
 
+# Those that the README shows, too.
+HEADLINES = [
+    (4, "test −ELBO, nats per image"),
+    (6, "test error %, z_mean, 10, 100 labels"),
+    (7, "images: mixture on z_mean, accuracy"),
+    (9, "VAE, codes from N(0, I): Fréchet distance"),
+    (13, "−bound, nats"),
+    (14, "mean area, contour times distance"),
+]
+
 # Ranges that are no measurement but a claim: the first pattern found in "NN data measure".
 WRITTEN = {
     "saved against loaded|least mean behind|β chosen by its own loss": (0, 0),
     "β chosen by −ELBO": (1, 1),
     "02 digits MSE per pixel of PCA": (0, 1e-6),  # 64 components of 64 pixels: rounding alone
     "KL, Keras against NumPy": (0, 1e-4),  # of some twenty nats, in single precision
-    "slope of the sigmoid, the article's": (0, 1e-3),  # of 0.25 at most: faded
     "parameters: VAE": (1.019, 1.021),  # this and the next three are counted, not trained
     "parameters: convolutional": (0.251, 0.252),
     "multiplications: ": (1.44, 1.45),
@@ -108,9 +129,9 @@ WRITTEN = {
 # The most that a measure can be, found in the same way.
 MOST = {
     "%": 100,
-    "accuracy|NMI|ARI|area|share|near zero": 1,
+    "accuracy|NMI|ARI|area|share|near zero|agreement|empty": 1,
     "digits that appear": 10,
-    "entropy": 2.303,  # ln 10: ten digits, equally often
+    "(?<!cross-)entropy": 2.303,  # ln 10: ten digits, equally often
     "^(01|10) .*units": 32,
     "^(04|11) .*units": 64,
     "^06 .*units": 256,
@@ -192,7 +213,8 @@ def expected_range(name, own, sets):
     """Return (low, high): where a measure is expected, with another seed or on another machine.
 
     From the seeds' least value to their greatest, and on each side 1.5 times the spread more, or
-    5 % of the size (the greatest absolute value) if that is more. The spread is greatest minus
+    5 % of the size (the greatest absolute value) if that is more; less than 5 %, down to 0.2 %, for
+    what comes close to the most that it can be (MOST). The spread is greatest minus
     least, here or on the other data set, there scaled down if its size is larger: seeds may agree
     by chance, and a single one has no spread. Counts, whole with every seed, get 1 more at least
     and whole ends. No range crosses 0 where no value does, nor MOST; WRITTEN goes before all this.
@@ -208,10 +230,11 @@ def expected_range(name, own, sets):
     low, high = min(own), max(own)
     whole = all(value.is_integer() for values in sets for value in values)
     width = max((max(v) - min(v)) * min(1, size(own) / (size(v) or 1)) for v in sets)
-    margin = max(1.5 * width, 0.05 * size(own), 1 if whole else 0)
-    digits = 0 if whole else 1 - math.floor(math.log10(margin or 1))  # two of the margin
     known = [most for pattern, most in MOST.items() if re.search(pattern, name)]
     least, most = 0 if low >= 0 else -math.inf, (known or [math.inf])[0]
+    room = size(own) if whole else min(size(own), 4 * (most - low))
+    margin = max(1.5 * width, 0.05 * room, 0.002 * size(own), 1 if whole else 0)
+    digits = 0 if whole else 1 - math.floor(math.log10(margin or 1))  # two of the margin
     return (
         max(least, outward(math.floor, low - margin, digits)),
         min(most if high > 0 or low == 0 else 0, outward(math.ceil, high + margin, digits)),
@@ -290,17 +313,45 @@ def values(report, chapter, measure):
     return found
 
 
-def table(report):
-    """Return the README's table of results as Markdown: median (least to greatest)."""
+def table(report, rows=ROWS):
+    """Return the table of results as Markdown: median (least to greatest)."""
     lines = [
         "| chapter | measured on MNIST | median of the seeds (least to greatest) | beside it |",
         "|---|---|---|---|",
     ]
-    for chapter, measure, text, digits, beside in ROWS:
+    for chapter, measure, text, digits, beside in rows:
         values_of = functools.partial(values, report, chapter)
         shown = spread(values_of(measure), digits)
         lines.append(f"| {chapter} | {text} | {shown} | {with_medians(beside, values_of)} |")
     return "\n".join(lines)
+
+
+def headlines(report):
+    """Return the rows of the table that the README shows."""
+    return table(report, [row for row in ROWS if row[:2] in HEADLINES])
+
+
+def when(*runs):
+    """Return on what days and machines, and with what versions, these were measured."""
+    days, machines = ({run[key] for run in runs} for key in ("date", "machine"))
+    versions = {f"{name} {number}" for run in runs for name, number in run["versions"].items()}
+    return (
+        f"Measured on {' to '.join(sorted({min(days), max(days)}))} on "
+        f"{'; '.join(sorted(machines))}, with {', '.join(sorted(versions))}."
+    )
+
+
+def paste(path, name, text):
+    """Put a text between the marks <!-- name --> and <!-- end --> of a page.
+
+    Raises:
+        ValueError: The page has no such marks.
+    """
+    head, start, rest = path.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    _, end, rest = rest.partition("<!-- end -->\n")
+    if not start or not end:
+        raise ValueError(f"{path} must have the marks <!-- {name} --> and, below, <!-- end -->")
+    path.write_text(f"{head}{start}\n{text}\n\n{end}{rest}", encoding="utf-8")
 
 
 def minutes(report):
@@ -339,4 +390,8 @@ if __name__ == "__main__":
         saved = load(arguments.data)
         if arguments.data == "mnist":
             print(table(saved))
+        if arguments.data == "mnist" and arguments.what == "table":
+            taken = when({**saved, "versions": saved["runs"][0]["versions"]})
+            paste(RESULTS, "chapters.py table", f"{table(saved)}\n\n{taken}")
+            paste(README, "chapters.py table", headlines(saved))
         print({chapter: round(m, 1) for chapter, m in minutes(saved).items()})

@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py run                          all rows, three seeds: hours
     python benchmarks/quality.py run --rows likelihood --seeds 0
-    python benchmarks/quality.py table                        the README's table
+    python benchmarks/quality.py table                        puts it into docs/results.md
 
 Each row is a script, run with the settings that the row names. The row "clusters" needs
 `pip install -e ".[benchmark]"`. What was measured is saved in benchmarks/quality.json.
@@ -107,7 +107,7 @@ def run(names, seeds):
 
 
 def table(report):
-    """Return the README's table as Markdown: published, here, and how the protocols differ."""
+    """Return the table as Markdown: published, here, and how the protocols differ."""
     lines = [
         "| measured on MNIST | here: median (least to greatest) | seeds | minutes | published | "
         "differences |",
@@ -138,4 +138,8 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     if arguments.what == "run":
         run(arguments.rows, arguments.seeds)
-    print(table(load()))
+    saved = load()
+    print(table(saved))
+    if arguments.what == "table":
+        taken = chapters.when(*saved["runs"])
+        chapters.paste(chapters.RESULTS, "quality.py table", f"{table(saved)}\n\n{taken}")

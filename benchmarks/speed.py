@@ -3,7 +3,7 @@
     pip install -e ".[benchmark]"
     python benchmarks/speed.py run               all rows: a quarter of an hour on two cores
     python benchmarks/speed.py run --epochs 9
-    python benchmarks/speed.py table             the README's table, from what was saved
+    python benchmarks/speed.py table             puts its table into docs/results.md
 
 Every row is a process of its own, since the threads of two libraries in one process disturb each
 other. The rows take turns, one epoch each, so that a change of the machine's speed meets all of
@@ -315,7 +315,7 @@ def ratios(report, name, row):
 
 
 def table(report):
-    """Return the README's tables as Markdown: medians (least to greatest)."""
+    """Return the table, and a line below it, as Markdown: medians (least to greatest)."""
     from chapters import spread
 
     texts = {**ROWS, **GPU_ROWS}
@@ -393,4 +393,9 @@ if __name__ == "__main__":
         arguments = parser.parse_args()
         if arguments.what == "run":
             run(arguments.epochs)
-        print(table(load()))
+        saved = load()
+        print(table(saved))
+        if arguments.what == "table":
+            from chapters import RESULTS, paste, when
+
+            paste(RESULTS, "speed.py table", f"{table(saved)}\n\n{when(saved)}")

@@ -1,8 +1,8 @@
 """Build the site: `python docs/build.py`, then open docs/_build/html/index.html.
 
 Three steps. The pages are collected in docs/_build/source: what stands in docs/, the chapters as
-notebooks, the errata, the tables of the benchmarks. Notebooks whose code is not in the cache are
-run, two at a time. Sphinx makes the pages of all that. A second build runs what changed.
+notebooks, the errata. Notebooks whose code is not in the cache are run, two at a time. Sphinx makes
+the pages of all that. A second build runs what changed.
 """
 
 import argparse
@@ -175,36 +175,6 @@ def chapter_page(path):
     return page
 
 
-def readme_section(title):
-    """Return what stands under a heading of the README."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,3}} |\Z)", text, re.M | re.S)
-    return found[2].strip()
-
-
-def results():
-    """Return the page of the measured numbers, from what the benchmarks saved."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    import chapters
-    import quality
-
-    mnist, more = chapters.load("mnist"), quality.load()
-    machines = sorted({run["machine"] for run in more["runs"]})
-    dates = sorted({run["date"] for run in more["runs"]})
-    versions = mnist["runs"][0]["versions"]
-    text = (HERE / "results.md").read_text(encoding="utf-8")
-    for name, value in {
-        "chapters": chapters.table(mnist),
-        "chapters_when": f"{mnist['date']}, {mnist['machine']}, TensorFlow "
-                         f"{versions['tensorflow']}, Keras {versions['keras']}",
-        "quality": quality.table(more),
-        "quality_when": f"{' to '.join(sorted({dates[0], dates[-1]}))}, {', '.join(machines)}",
-        "speed": readme_section("Speed"),
-    }.items():
-        text = text.replace(f"<!-- {name} -->", value)
-    return text
-
-
 def articles():
     """Return the page of the articles' sections: its chapters linked, its errata filled in."""
     errata = (TUTORIALS / "errata.md").read_text(encoding="utf-8")
@@ -273,7 +243,7 @@ def explorer():
 
 def collect():
     """Put all pages into docs/_build/source; return the paths of the notebooks to run."""
-    filled = ("index.md", "explorer.md", "results.md", "articles.md")  # by this script
+    filled = ("index.md", "explorer.md", "articles.md")  # by this script
     for path in sorted(HERE.rglob("*.md")):
         if BUILD in path.parents or path.name in filled and path.parent == HERE:
             continue
@@ -284,7 +254,6 @@ def collect():
         if path.stem != "glossary":
             text = link(local_links(text), path.stem, "../" * (len(page.parts) - 1))
         put(SOURCE / page, text)
-    put(SOURCE / "results.md", link(results(), "results", ""))
     put(SOURCE / "articles.md", articles())
     errata = (TUTORIALS / "errata.md").read_text(encoding="utf-8")
     put(SOURCE / "errata.md", re.sub(

@@ -1,6 +1,7 @@
-"""The Chinese pages and the glossary say what the chapters and the README say."""
+"""The Chinese pages and the glossary say what the chapters and the English pages say."""
 
 import json
+import os
 import pathlib
 import re
 
@@ -62,6 +63,39 @@ def test_the_glossary_has_every_chinese_term_of_the_chapters(path):
     assert chinese_terms(read(path)) <= known
 
 
+def prose(path):
+    """Return the sentences of a chapter: no code, formulas, headings, pictures or quotations."""
+    cells = re.findall(r"^# %% \[markdown\]\n(.*?)(?=^# %%|\Z)", read(path), re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^# ?", "", "\n".join(cells), flags=re.MULTILINE)
+    text = re.sub(r"^#+ .*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|!\[[^\]]*\]\([^)]*\)", "", text, flags=re.DOTALL)
+    text = re.sub(r"(?<!\*)\*[^*\s][^*]*\*(?!\*)", "", text)  # the articles' own words are in italics
+    return " ".join(text.split())
+
+
+def uses(term, chapters):
+    """Yield (chapter, place, whether it is bold) of each use of an English term."""
+    pattern = rf"(?<![\w-]){re.escape(term)}(?:s|es)?(?![\w-])"
+    for number, text in enumerate(chapters, start=1):
+        for match in re.finditer(pattern, text, 0 if term.isupper() else re.IGNORECASE):
+            yield number, match.start(), text[: match.start()].count("**") % 2 == 1
+
+
+def test_a_term_of_part_one_is_defined_where_it_is_first_used():
+    """There it is bold, with its Chinese; the chapters are read in their order."""
+    chapters, defined = [prose(path) for path in CHAPTERS], []
+    for terms, _ in glossary():
+        english = [term for term in terms if not HAN.search(term)]
+        found = sorted(use for term in english for use in uses(term, chapters))
+        bold = [use for use in found if use[2] and use[0] <= 8]
+        if bold:
+            assert found[0] == bold[0], (english, found[0], bold[0])
+            after = chapters[bold[0][0] - 1][bold[0][1] :][:60]
+            assert any(term in after for term in terms if HAN.search(term)), after
+            defined.append(english[0])
+    assert len(defined) > 45, len(defined)
+
+
 def test_the_glossary_is_bilingual_and_sorted():
     entries = glossary()
     assert len(entries) > 60
@@ -75,20 +109,40 @@ def test_the_glossary_is_bilingual_and_sorted():
     assert len(every) == len(set(every))
 
 
-def test_the_two_readmes_link_to_each_other_and_hold_the_same_numbers():
-    english, chinese = read(ROOT / "README.md"), read(ROOT / "README.zh-CN.md")
-    assert "(README.zh-CN.md)" in "".join(english.splitlines()[:4])
-    assert "(README.md)" in "".join(chinese.splitlines()[:4])
+PAIRS = {"README.md": "README.zh-CN.md"}
+PAIRS.update({f"docs/{name}.md": f"docs/zh/{name}.md" for name in ("results", "classes")})
+
+
+@pytest.mark.parametrize("theirs", PAIRS)
+def test_two_pages_link_to_each_other_and_hold_the_same_numbers(theirs):
+    paths = [ROOT / theirs, ROOT / PAIRS[theirs]]
+    english, chinese = map(read, paths)
+    for path, other in (paths, paths[::-1]):
+        link = pathlib.Path(os.path.relpath(other, path.parent)).as_posix()
+        assert f"({link})" in "".join(read(path).splitlines()[:4])
     for theirs, ours in zip(tables(english), tables(chinese), strict=True):
         assert theirs == ours
     in_prose = re.compile(r"^(?!\|).*$", re.MULTILINE)
     theirs, ours = (
-        {n for line in in_prose.findall(text) for n in numbers(line) if "." in n}
+        {n for line in in_prose.findall(without_code(text)) for n in numbers(line) if "." in n}
         for text in (english, chinese)
     )
     assert theirs == ours
+    days = re.compile(r"\d{4}-\d\d-\d\d")
+    assert days.findall(english) == days.findall(chinese)
+
+
+def without_code(text):
+    """Return Markdown without its blocks of code and what stands in backticks."""
+    return re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.DOTALL)
+
+
+def test_the_two_readmes_hold_the_same_commands_and_are_short():
+    english, chinese = read(ROOT / "README.md"), read(ROOT / "README.zh-CN.md")
     commands = re.compile(r"^(?:pip|python) .*?(?=  |$)", re.MULTILINE)
     assert commands.findall(english) == commands.findall(chinese) != []
+    assert len(english.splitlines()) <= 130 and len(chinese.splitlines()) <= 130
+    assert max(len(line) for line in english.splitlines() if not line.startswith("|")) <= 110
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -99,17 +153,19 @@ def test_a_chapter_has_its_chinese_abstract(path):
     assert re.findall("^## .*", abstract, re.MULTILINE) == HEADINGS
     assert f"\npython tutorials {number}\n" in abstract
     assert 250 <= len(HAN.findall(abstract)) <= 600
-    # The errata of the chapter's table, no fewer and no more.
+    # The errata of the chapter, in bold or in its table, no fewer and no more.
     errata = re.findall(r"^# \| (A\d-\d+) \|", chapter, re.MULTILINE)
+    bold = re.findall(r"\*\*(A\d-\d+[^*]*)\*\*", chapter)
+    errata = {*errata, *re.findall(r"A\d-\d+", " ".join(bold))}
     assert sorted(re.findall(r"^- \*\*(A\d-\d+)\*\*", abstract, re.MULTILINE)) == sorted(errata)
-    # Expected ranges are those on MNIST; medians are the README's.
+    # Expected ranges are those on MNIST; medians are the results page's.
     expected = json.loads(read(ROOT / "tutorials" / "expected.json"))[path.stem]["ranges"].values()
     ranges = re.findall(r"(-?\d[\de.-]*) … (-?\d[\de.-]*)", abstract)
     assert len(ranges) >= 3
     for low, high in ranges:
         assert [float(low), float(high)] in [sets["mnist"] for sets in expected], (low, high)
     medians = re.findall(r"[\d.]+（[\d.]+ 至 [\d.]+）", abstract)
-    lines = read(ROOT / "README.zh-CN.md").splitlines()
+    lines = read(ZH / "results.md").splitlines()
     rows = [line for line in lines if line.startswith(f"| {number} |")]
     assert medians
     for median in medians:

@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 CHAPTERS = runner.chapters()
 PAGES = [
     *sorted(ROOT.glob("README*.md")),
-    ROOT / "docs" / "teaching.md",
+    *(ROOT / "docs" / name for name in ("teaching.md", "start.md", "zh/index.md", "zh/results.md")),
     *CHAPTERS.values(),
     *runner.pages(),
 ]
@@ -36,6 +36,9 @@ def test_every_command_that_a_page_shows_is_accepted(page):
         if not arguments:
             continue  # the list of chapters
         name, *settings = arguments
+        if name == "notebook":
+            name, *settings = [setting for setting in settings if setting != "answers=yes"]
+            assert name in known, arguments
         assert name in known or name == "all", arguments
         if name == "all":
             for setting in settings:
@@ -52,17 +55,25 @@ def accepted(path, setting):
 
 
 def test_commands_are_found():
-    assert len(commands(ROOT / "README.md")) >= 7
+    assert len(commands(ROOT / "README.md")) >= 8
+    assert ["notebook", "4", "answers=yes"] in commands(ROOT / "README.md")
     assert len(commands(ROOT / "docs" / "teaching.md")) >= 20
     assert ["4", "beta=0.0"] in commands(CHAPTERS[4])
     assert ["6", "num_labels=(10, 1000)"] in commands(CHAPTERS[6])
 
 
 @pytest.mark.parametrize("number", CHAPTERS)
-def test_a_chapter_has_two_to_four_exercises_with_folded_answers(number):
-    text = CHAPTERS[number].read_text(encoding="utf-8").partition("\n# ## Exercises\n")[2]
+def test_a_chapter_has_questions_and_exercises_with_folded_answers(number):
+    """Part I: three questions and one exercise or two; Part II: two to four exercises."""
+    text = CHAPTERS[number].read_text(encoding="utf-8")
+    questions, _, text = text.partition("\n# ## Exercises\n")
+    questions = questions.partition("\n# ## Three questions\n")[2]
+    if number <= 8:
+        assert re.findall(r"^# (\d)\. ", questions, re.MULTILINE) == ["1", "2", "3"]
+        assert questions.count("#    <details><summary>Answer</summary>\n#\n") == 3
     numbers = re.findall(r"^# (\d)\. ", text, re.MULTILINE)
-    assert numbers == [str(i + 1) for i in range(len(numbers))] and 2 <= len(numbers) <= 4
+    assert numbers == [str(i + 1) for i in range(len(numbers))]
+    assert 1 <= len(numbers) <= 2 if number <= 8 else 2 <= len(numbers) <= 4
     # With the empty line, what is inside is Markdown again.
     opened = "#    <details><summary>Answer</summary>\n#\n"
     assert text.count(opened) == text.count("#    </details>\n") == len(numbers)

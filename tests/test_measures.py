@@ -1,16 +1,18 @@
 import itertools
 
+import clusters
 import keras
 import numpy as np
 import pytest
+import quality
 import scipy.stats
 import tensorflow as tf
 from conftest import small_autoencoder, small_vae
 
 from keras_vae import VAE, active_units, cluster_accuracy, cluster_scores, dense_decoder, elbo
 from keras_vae import frechet_distance, gaussian_encoder, kl_per_latent, label_efficiency
-from keras_vae import log_likelihood, measures, rate_distortion, reconstruction_error
-from keras_vae import sample_quality
+from keras_vae import load_digits, log_likelihood, measures, rate_distortion
+from keras_vae import reconstruction_error, sample_quality
 
 
 class Constant:
@@ -400,3 +402,12 @@ def test_sample_quality_takes_any_chain_of_layers_as_classifier(x):
     ):
         with pytest.raises(ValueError, match=f"classifier must.*{words}"):
             sample_quality(x, x, x, wrong)
+
+
+def test_the_benchmark_of_clusters_measures_what_its_table_shows():
+    (x, y), _ = load_digits()
+    found = clusters.of_a_vae(x[:300], y[:300], 0, 1, 1, neighbors=0)
+    found |= clusters.of_an_autoencoder(x[:300], y[:300], 0, 1, 1)
+    shown = {measure for run, measure, *_ in quality.ROWS if run != "likelihood"}
+    assert {measure for measure in shown if "UMAP" not in measure} <= set(found)
+    assert all(-1 <= value <= 1 for value in found.values())

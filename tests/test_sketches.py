@@ -52,7 +52,7 @@ def pairs(kind):
         elif kind == "gan":
             networks = dense_generator(5, (8,), 12), dense_discriminator(12, (8,), dropout=0.3)
             make = sketch("08_dense_gan")[1] if is_sketch else GAN
-            model = make(*networks, label_smoothing=0.1, seed=5)
+            model = make(*networks, seed=5)
             model.compile(keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.02))
         else:
             networks = dense_encoder(12, (8,), 3), dense_decoder(3, (8,), 12, "sigmoid")

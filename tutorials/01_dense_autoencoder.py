@@ -7,7 +7,7 @@
 # of this chapter makes of it](../docs/images/01_copies.png)
 #
 # In the upper row are handwritten digits of 784 pixels each. The lower row was drawn from 32
-# numbers per digit, by a network that you will have trained in a minute.
+# numbers per digit, by a network that trains in about a minute.
 #
 # An **autoencoder** (自编码器, 自动编码器) is a network that returns what it was given. On the way,
 # everything has to pass through a narrow place, the **code** (编码). What survives is what 32
@@ -17,8 +17,9 @@
 # ![An hourglass: 784 pixels are narrowed by an encoder to a code of 32 numbers, and widened
 # again by a decoder to 784 pixels](../docs/images/hourglass.svg)
 #
-# Nobody has to say which digit an image shows: the image is its own target. Learning without
-# such labels is **unsupervised learning** (无监督学习).
+# Nobody has to say which digit an image shows: the image is its own target. Such an answer from
+# outside is called a **label** (标签), and learning without labels is **unsupervised learning**
+# (无监督学习).
 #
 # This course rebuilds five Chinese articles. The README lists them under the keys A0 to A4.
 # Here A4 §4.1 is the listing in section 4.1 of the last one, and A4-1 is the first error that
@@ -35,7 +36,8 @@ from keras_vae import mistake, reconstructions, training_curves
 # %% [markdown]
 # ## Parameters
 #
-# This cell holds every number that you may want to change. The comments give the article's.
+# This cell holds every number that you may want to change. The comments give the article's
+# values.
 
 # %% tags=["parameters"]
 data = "auto"  # "mnist", "digits", or what can be had
@@ -63,7 +65,7 @@ print("training images:", x_train.shape, "test images:", x_test.shape)
 #
 # Keras builds a network from layers: start at an `Input`, apply one layer after another, and
 # name both ends. This is the **functional API** (函数式 API). The encoder is the first half of the
-# autoencoder, so the two share a layer.
+# autoencoder: to train the one is to train the other.
 
 # %%
 image = keras.Input((784,))
@@ -77,11 +79,12 @@ autoencoder.summary()
 # The numbers that a network learns are its **weights** (权重). At first they are random. The
 # **loss** (损失函数) is a single number that says how far the copies are from the images. Training
 # takes one **batch** (批次) of images after another, and each time it moves the weights a small
-# step in the direction in which the loss falls fastest. The rule for the size of the step is
-# the **optimizer** (优化器), here Adam. One pass over the training set is an **epoch** (轮次).
+# step downhill, so that the loss falls. The rule for the steps is the **optimizer** (优化器), here
+# Adam. An **epoch** (轮次) is one pass over the training set (on the small digits, twenty).
+# `compile` names optimizer and loss, `fit` trains, and `val_loss` is the loss on the test set.
 #
-# Optimizer, loss and epochs are the article's. `batches` shuffles the images anew in each
-# epoch.
+# Optimizer, loss and epochs are the article's; the loss is explained below. `batches` shuffles
+# the images anew in each epoch.
 
 # %%
 autoencoder.compile(optimizer="adam", loss="binary_crossentropy")
@@ -101,9 +104,9 @@ run.save_figure(reconstructions(x_test[:10], copies[:10]), "copies")
 #
 # ## Why it works
 #
-# **A layer is a formula.** A **dense layer** (全连接层) multiplies by a matrix, adds a vector and
-# applies an **activation function** (激活函数) to each result (A4 §3.1). With an image as a row
-# $x$, the encoder and the decoder are
+# **A layer is a formula.** A **dense layer** (全连接层) multiplies by a matrix, adds a **vector**
+# (向量), a row of numbers, and applies an **activation function** (激活函数) to each result (A4
+# §3.1). With an image as a row $x$, the encoder and the decoder are
 #
 # $$z = \max(0,\; x W + b) \qquad\qquad \hat x = \frac{1}{1 + e^{-(z V + c)}}$$
 #
@@ -125,8 +128,9 @@ print("largest difference from Keras's copies:", np.abs(x_hat - copies).max())
 # \big[ x_i \log \hat x_i + (1 - x_i) \log (1 - \hat x_i) \big]$$
 #
 # The first is the **mean squared error** (均方误差, MSE). The second, the **cross-entropy** (交叉熵),
-# reads $\hat x_i$ as the probability that the pixel is white; it is the loss above. Its unit is
-# the **nat** (奈特), because its logarithm is the natural one.
+# reads $\hat x_i$ as the probability that the pixel is white, and grows with every bit of
+# confidence in the wrong colour; it is the loss above. Its unit is the **nat** (奈特), because
+# its logarithm is the natural one. Of both, less is better.
 
 # %%
 p = x_hat.astype("float64").clip(1e-7, 1 - 1e-7)  # as Keras does: no log 0
@@ -137,8 +141,9 @@ print(f"cross-entropy, NumPy {cross_entropy:.5f}, Keras {in_keras:.5f}")
 
 # %% [markdown]
 # **The floor of the loss.** A cross-entropy does not reach 0, even for a perfect copy: a grey
-# pixel, read as a probability, stays uncertain. The least value is that at $\hat x = x$. So
-# look at the distance to this floor, not at the distance to 0.
+# pixel, read as a probability, stays uncertain. The least value is that at $\hat x = x$, where
+# the slope is 0. On MNIST this floor is 0.058 of the 0.093 that the network reaches, so look at
+# the distance to the floor, not to 0.
 
 # %%
 p = x_test.astype("float64").clip(1e-7, 1 - 1e-7)
@@ -153,7 +158,8 @@ run.save_figure(figure, "training_curves")
 #
 # Is a network better at this than linear algebra? The yardstick is
 # **principal component analysis** (主成分分析, PCA). With 32 components, it finds the linear encoder
-# and decoder of 32 numbers that have the least squared error on the training images.
+# and decoder of 32 numbers (its components) that have the least squared error on the training
+# images.
 
 # %%
 pca = sklearn.decomposition.PCA(code_dim, random_state=seed).fit(x_train)
@@ -161,7 +167,7 @@ x_pca = pca.inverse_transform(pca.transform(x_test))
 pca_mse = float(np.mean((x_test - x_pca) ** 2))
 used = int(np.sum(z.max(axis=0) > 0))
 print(f"MSE per test pixel: autoencoder {mse:.4f}, PCA {pca_mse:.4f}")
-print(f"{used} of {code_dim} numbers of the code are ever above zero")
+print(f"{used} of {code_dim} numbers of the code are above 0 for some image")
 
 # %%
 run.save_figure(
@@ -176,8 +182,9 @@ run.save_model(autoencoder, "autoencoder")
 # %% [markdown]
 # The copies of PCA have waves of grey around the stroke. A linear map even leaves the range
 # from 0 to 1; the picture cuts that off, the number above does not. On MNIST the network's
-# error is about six tenths of that of PCA: it is better than any linear map of as many numbers.
-# (The small digits were 8 × 8 pixels, enlarged by a linear map: there PCA wins.)
+# error is about six tenths of PCA's, although it was trained with another loss. (A number of
+# the code that is 0 for every image would tell the decoder nothing; the line above counts the
+# others.) (The small digits were 8 × 8 pixels, enlarged by a linear map: there PCA wins.)
 #
 # ## Side by side
 #
@@ -189,20 +196,20 @@ with mistake("A4-1"):
     exec("autoencoder.fit(x_train, x_train)", {"autoencoder": autoencoder})
 
 # %% [markdown]
-# The mend is `load_images`, above. The rest of the listing is sound: with data supplied, it is
-# one of only two of the eight listings that run.
+# The remedy is `load_images`, above. The rest of the listing is sound: with data supplied, it
+# is one of only two of the eight listings that run.
 #
 # **A4-12.** It measures on the test set after every epoch, and calls this validation. So do we:
-# looking is fine. But whoever chooses by such a number, say when to stop, has no test set left.
-# To choose, keep some training images aside (chapter 10 does).
+# looking is fine. But if you choose anything by such a number, for example when to stop, the
+# test set is no longer a test. To choose, keep some training images aside, as chapter 10 does.
 #
 # **A4-13.** A4 §3.1 calls such an encoder a multilayer perceptron. It has one layer.
 #
 # ## From the sketch to the package
 #
-# The six lines above are a *sketch*: the least that works. The next chapters take their
+# The six lines of Keras are a *sketch*: the least that works. The next chapters take their
 # networks from two builders of `keras_vae`. They put together the same layers, so the weights
-# fit. The `()` is for the widths of hidden layers: there are none here.
+# fit. The `()` below lists further layers in between, *hidden* ones: there are none here.
 #
 # | the sketch | `dense_encoder`, `dense_decoder` |
 # |---|---|
@@ -245,8 +252,7 @@ run.finish(data, {
 # 2. The cross-entropy ends far above zero. Is the network bad?
 #    <details><summary>Answer</summary>
 #
-#    No. Most of the value is the floor, which even a perfect copy would pay, because the pixels
-#    at the edge of a stroke are grey.
+#    No. Most of the value is the floor, which even a perfect copy would pay.
 #    </details>
 # 3. In what sense is PCA the best, and why can a network still beat it?
 #    <details><summary>Answer</summary>

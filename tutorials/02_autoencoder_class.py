@@ -3,12 +3,12 @@
 #
 # *Reproduces A1 §2.1, §3.1 and §4.1. 0.6 minutes on two cores.*
 #
-# ![Ten handwritten digits, and under each its copy from 64 numbers, which is hard to tell from the
+# ![Ten handwritten digits, and under each its copy from 64 numbers, hard to tell from the
 # original](../docs/images/02_copies.png)
 #
-# Twice as many numbers as in chapter 1, and the copies are hard to tell from the originals. The
-# model behind them can be saved to a file, loaded in another program, and trained further
-# there.
+# Twice as many numbers as in chapter 1, a fifth of the epochs, and the copies are hard to tell
+# from the originals. The model behind them can be saved to a file, loaded in another program,
+# and trained further there.
 #
 # For that it becomes a **class** (类): a kind of object, with what belongs to it and what it can
 # do. Ours is derived from `keras.Model` (**subclassing**, 子类化) and inherits `fit`, `predict`
@@ -47,9 +47,9 @@ passes = {"mnist": 1, "digits": 20}[data]  # few digits: 20 passes an epoch
 # %% [markdown]
 # ## The article's model
 #
-# It has 784 inputs, a code of 64 and 784 outputs. `__init__` takes what the model is made of,
-# and `call` says what happens to a batch. These two are all that training needs; the last two
-# methods are for saving, and we come to them below.
+# It has 784 inputs, a code of 64 and 784 outputs, in a class of ours. `__init__` takes what the
+# model is made of, and `call` says what happens to a batch. These two are all that training
+# needs; the last two methods are for saving, and we come to them below.
 
 # %%
 @keras.saving.register_keras_serializable(package="chapter_2")
@@ -102,6 +102,7 @@ run.save_figure(reconstructions(x_test[:10], copies[:10]), "copies")
 # \text{cross-entropy} = -x \log \hat x - (1 - x) \log (1 - \hat x)$$
 
 # %%
+np.set_printoptions(suppress=True)  # no 1e-04
 x, x_hat = 1.0, np.array([0.99, 0.9, 0.5, 0.1, 0.01])
 print("copy          ", x_hat)
 print("squared error ", ((x - x_hat) ** 2).round(4))
@@ -112,8 +113,8 @@ print("cross-entropy ", -np.log(x_hat).round(4))
 # that is sure and wrong.
 #
 # **Training follows the slope of the loss.** That slope, with respect to a weight or to any
-# other number, is the **gradient** (梯度). Behind the sigmoid, $\hat x = \sigma(a)$, the
-# gradients with respect to $a$ are
+# other number, is the **gradient** (梯度). Let $a$ be what goes into the sigmoid. Its slope is
+# $\hat x (1 - \hat x)$, so the gradients with respect to $a$ are
 #
 # $$\frac{\partial}{\partial a} (x - \hat x)^2 = -2 (x - \hat x)\, \hat x (1 - \hat x) \qquad
 # \frac{\partial}{\partial a} \text{cross-entropy} = \hat x - x$$
@@ -123,9 +124,9 @@ print("squared error ", (-2 * (x - x_hat) * x_hat * (1 - x_hat)).round(4))
 print("cross-entropy ", (x_hat - x).round(4))
 
 # %% [markdown]
-# Look at the last column: the copy is as wrong as can be, and the squared error has almost no
-# slope, because $\hat x (1 - \hat x)$ is close to 0. The cross-entropy has its steepest slope
-# there.
+# Look at the last column: the copy is almost as wrong as can be, and the squared error has
+# almost no slope, because $\hat x (1 - \hat x)$ is close to 0. The cross-entropy has its
+# steepest slope there.
 #
 # ## The numbers
 #
@@ -141,7 +142,8 @@ trained_with_mse.fit(
 )
 
 # %% [markdown]
-# Each model is measured by both measures, on the test set. PCA is the yardstick of chapter 1.
+# `reconstruction_error` gives both errors of a model on the test set. PCA is the yardstick of
+# chapter 1.
 
 # %%
 bce = reconstruction_error(autoencoder, x_test)
@@ -155,9 +157,9 @@ print(f"squared error    {mse['mse']:.5f}    {mse['cross_entropy']:.5f}")
 print(f"PCA              {pca_mse:.5f}")
 
 # %% [markdown]
-# On MNIST, ten epochs of the cross-entropy leave less of *both* errors: its gradient is the
-# better one. (On the small digits, whose pixels are mostly grey, each loss is best by its own
-# measure.)
+# On MNIST, with each of three seeds, ten epochs of the cross-entropy leave less of *both*
+# errors, probably thanks to its gradient. (On the small digits, whose pixels are mostly grey,
+# each loss is best by its own measure.)
 #
 # ## Saving, loading, going on
 #
@@ -172,8 +174,8 @@ difference = np.abs(loaded.predict(x_test, verbose=0) - copies).max()
 print("largest difference between saved and loaded:", difference)
 
 # %% [markdown]
-# The state of the optimizer is in the file, too. So the loaded model goes on where the other
-# stopped:
+# Adam remembers earlier gradients. That memory is in the file, too, so the loaded model goes on
+# where the other stopped (in another order of the images, hence the other seed):
 
 # %%
 dataset = batches((x_train, x_train), batch_size, seed + 1, passes)
@@ -200,8 +202,8 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     layer = keras.layers.Dense(encoding_dim, input_shape=(784,))
 print("A1-10  warning:", str(caught[0].message)[:58], "…")
-print("weights of the layer:", len(layer.weights))
-print("of the builder's encoder:", len(new_model().encoder.weights))
+print("arrays of weights: the layer", len(layer.weights),
+      "the builder's encoder", len(new_model().encoder.weights))
 
 # %% [markdown]
 # **A1-14.** A1 §6 (question 1) says that the loss makes sure that the code is small. The loss
@@ -248,8 +250,8 @@ run.finish(data, {
 #    Which one is better?
 #    <details><summary>Answer</summary>
 #
-#    These two numbers do not tell. They are different quantities with different floors. Measure
-#    both models with the same measure, as the table above does.
+#    These two numbers do not tell. They are different quantities: only the first has a floor
+#    above 0. Measure both models with the same measure, as the table above does.
 #    </details>
 # 2. Why does a sigmoid learn faster from the cross-entropy?
 #    <details><summary>Answer</summary>
@@ -266,7 +268,7 @@ run.finish(data, {
 #
 # ## Exercises
 #
-# 1. Predict first: will `encoding_dim=256` halve the error again? Run
+# 1. Predict first: what does `encoding_dim=256` do to the error? Run
 #    `python tutorials 2 encoding_dim=256`.
 #    <details><summary>Answer</summary>
 #
@@ -279,8 +281,8 @@ run.finish(data, {
 #    <details><summary>Answer</summary>
 #
 #    Upside down comes out best, then shuffled, then exchanged. The model has learned strokes,
-#    not digits, and strokes are strokes upside down. Of the others it makes worse copies than
-#    the mean of all images would be.
+#    not digits, and strokes are strokes upside down. For the other two, its copies are worse
+#    than the mean of all images.
 #
 #    ```python
 #    strange = {

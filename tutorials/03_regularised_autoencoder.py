@@ -7,14 +7,14 @@
 # article's model, where no copy is negative and little is copied; on the right the mended one,
 # whose points lie close to the diagonal](../docs/images/03_copied_numbers.png)
 #
-# Each point is one number: to the right what went into an autoencoder, upwards what came out.
-# On the left is the article's model. It learned next to nothing, and its listing does not say
-# so. On the right is the same network after three changes, each of which you will make by
-# itself.
+# Each point is one number: its horizontal position is what went into an autoencoder, its
+# vertical position what came out. On the left is the article's model. It learned next to
+# nothing, and its listing does not say so. On the right is the network after three changes,
+# which you will make one after the other; the last one changes the data.
 #
-# The data are **vectors** (向量), rows of 100 numbers of any sign. Two questions: what can a
-# narrow code keep, and what do penalties on weights and codes do? Real digits come back at the
-# end. You need chapters 1 and 2.
+# The data are rows of 100 numbers of any sign. Two questions: what can a narrow code keep, and
+# what do penalties on weights and codes do? Real digits come back at the end. You need chapters
+# 1 and 2.
 
 # %%
 import keras
@@ -38,8 +38,8 @@ hidden_dims = (50, 50)  # A3: 50 and 50
 epochs = 100  # A3: 100
 batch_size = 32  # A3: 32
 num_samples = 1000  # A3: 1000
-l2 = 0.001  # weight of the penalty on the weights
-l1 = 0.01  # weight of the penalty on codes (Keras 3.12 or older: 0.0003)
+l2 = 0.001  # factor of the penalty on weights
+l1 = 0.01  # of the penalty on codes (0.0003 on Keras 3.12, which adds rows up)
 image_epochs = 10  # of the autoencoder for digits
 
 # %% [markdown]
@@ -60,12 +60,18 @@ noise, fresh_noise = rng.normal(size=(2, num_samples, 100)).astype("float32")
 # loss is the mean squared error. A `Sequential` applies one network after another.
 
 # %%
-def train(x, code, output=None, relu=None, l2=None, l1=None):
-    """Return an autoencoder, 100 – 50 – 50 – code – 50 – 50 – 100, trained."""
+def train(x, code, output=None, on_code=None, on_weights=None, on_codes=None):
+    """Return an autoencoder, 100 – 50 – 50 – code – 50 – 50 – 100, trained.
+
+    Args: the activations of output and code, penalties on weights and codes.
+    """
     keras.utils.set_random_seed(seed)
     model = keras.Sequential([
-        dense_encoder(100, hidden_dims, code, "relu", relu, l2, l1),
-        dense_decoder(code, hidden_dims[::-1], 100, output, "relu", l2),
+        dense_encoder(100, hidden_dims, code, latent_activation=on_code,
+                      kernel_regularizer=on_weights,
+                      activity_regularizer=on_codes),
+        dense_decoder(code, hidden_dims[::-1], 100, output_activation=output,
+                      kernel_regularizer=on_weights),
     ])
     model.compile(optimizer="adam", loss="mse")
     model.fit(batches((x, x), batch_size, seed), epochs=epochs, verbose=0)
@@ -119,17 +125,17 @@ measure("as printed", printed, noise, fresh_noise)
 measure("linear output", train(noise, code=100), noise, fresh_noise)
 
 # %% [markdown]
-# To copy nothing, to answer 0 always, would cost 1. The network now does better than that, and
-# it does better on its own rows than on fresh ones: it has learned rows by heart. This is
-# **overfitting** (过拟合).
+# To copy nothing, to answer 0 always, would cost 1, the variance. The network now does better
+# than that, and better on its own rows than on fresh ones: part of what it learned is these
+# rows by heart. This is **overfitting** (过拟合).
 #
 # **A3-1, the code.** The article's "code" has 100 numbers for 100 numbers: nothing was made
-# smaller. (About half gets through because hidden layers of 50 stand in the way.) The second
-# change is a code of ten.
+# smaller. (Only about half gets through, because hidden layers of 50 stand in the way.) The
+# second change is a code of ten.
 #
 # **A3-3, the data.** In independent numbers there is nothing to find: no number tells anything
 # about another. The third change is data with structure. `make_vectors` draws a point $u$ in
-# ten dimensions, from one of five clusters, carries it to 100 dimensions by a matrix $M$, and
+# ten dimensions, from one of five groups, carries it to 100 dimensions by a matrix $M$, and
 # adds a little noise: $x = u M + 0.3\, \varepsilon$.
 
 # %%
@@ -139,8 +145,8 @@ measure("and a code of ten", train(noise, code_dim), noise, fresh_noise)
 measure("and data with structure", mended, x_train, x_test)
 
 # %% [markdown]
-# Noise through ten numbers: on fresh rows that is no better than copying nothing. The structure
-# gets through.
+# When noise passes through ten numbers, its copies on fresh rows are worse than copying
+# nothing. The structure, whose variance is also about 1, gets through.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
@@ -153,9 +159,9 @@ run.save_figure(figure, "copied_numbers")
 # ## Why it works
 #
 # **How good can a code of ten be?** The best linear one is PCA's (chapter 1). Its error is the
-# variance in the directions that it leaves out. The variances along the principal directions
-# are the eigenvalues $\lambda_1 \ge \lambda_2 \ge \dots$ of the covariance matrix, so on the
-# training rows the floor for $k$ numbers, per number of the row, is
+# variance in the directions that it leaves out. The variances along the directions that PCA
+# finds are the eigenvalues $\lambda_1 \ge \lambda_2 \ge \dots$ of the covariance matrix, so on
+# the training rows PCA with $k$ numbers leaves, per number of the row,
 #
 # $$\frac1{100} \sum_{i > k} \lambda_i$$
 
@@ -174,7 +180,7 @@ def pca_error(train, test, components):
 
 floor = pca_error(x_train, x_test, code_dim)
 noise_floor = pca_error(noise, fresh_noise, code_dim)
-print(f"PCA on fresh rows: structure {floor:.3f}, noise {noise_floor:.3f}")
+print(f"PCA, fresh rows: structure {floor:.3f}, noise {noise_floor:.3f}")
 
 # %% [markdown]
 # Ten eigenvalues are large and ninety are small: ten numbers suffice for the structure. Those
@@ -190,32 +196,37 @@ print(f"PCA on fresh rows: structure {floor:.3f}, noise {noise_floor:.3f}")
 # $$L_2 = \alpha_2 \sum_{\text{weights}} w^2 \qquad\qquad
 # L_1 = \alpha_1 \sum_{\text{code}} |z_j|$$
 #
-# $L_2$ pulls large weights towards zero more strongly than small ones. $L_1$ pulls each number
-# of the code with the same force, however small it is. Behind a ReLU the small ones then become
-# exactly zero: the code is **sparse** (稀疏). In Keras both are arguments of a layer.
+# The factors $\alpha$ are `l2` and `l1`. $L_2$ pulls large weights towards zero more strongly
+# than small ones. $L_1$ pulls each number of the code with the same force, however small it is.
+# Behind a ReLU the small ones then become exactly zero: the code is **sparse** (稀疏). In Keras
+# both are arguments of a layer.
 
 # %%
 penalty = keras.regularizers
-models = {
-    "ReLU code": train(x_train, code_dim, None, "relu"),
-    "L2 on weights": train(x_train, code_dim, None, "relu", penalty.L2(l2)),
-    "L1 on codes": train(x_train, code_dim, None, "relu", None, penalty.L1(l1)),
+settings = {
+    "ReLU code": {},
+    "L2 on weights": {"on_weights": penalty.L2(l2)},
+    "L1 on codes": {"on_codes": penalty.L1(l1)},
 }
 size, zeros = {}, {}
-for name, model in models.items():
+for name, added in settings.items():
+    model = train(x_train, code_dim, on_code="relu", **added)
     measure(name, model, x_train, x_test)
     codes = model.layers[0].predict(x_test, verbose=0)
     size[name] = np.mean([np.abs(w).mean() for w in model.get_weights()[::2]])
     zeros[name] = np.mean(np.abs(codes) < 0.01)
-    print(f"    mean |weight| {size[name]:.3f}, near 0: {zeros[name]:.0%}")
+    print(f"    mean |weight| {size[name]:.3f}, zero codes {zeros[name]:.0%}")
 
 # %% [markdown]
-# Each penalty does what it says, and costs something in error.
+# Each penalty does what it says: the weights are smaller, more codes are zero (below 0.01 in
+# size). Each costs something in error. $L_2$ pays where a network overfits badly, $L_1$ where
+# codes are to be read; neither is the case here.
 #
 # ## Digits
 #
 # The vectors were made by a linear map, so no network can beat linear algebra by much. Digits
-# are not made that way: a stroke that moves by a pixel is no straight line between images.
+# are not made that way: to move a stroke by a pixel is not to go straight from one image to
+# another.
 
 # %%
 data, (images, _), (test_images, _) = load_images(data)
@@ -226,8 +237,7 @@ image_model = Autoencoder(
     dense_decoder(code_dim, (256,), 784, output_activation="sigmoid"),
 )
 image_model.compile(optimizer="adam", loss="mse")
-dataset = batches((images, images), 256, seed, passes)
-image_model.fit(dataset, epochs=image_epochs)
+image_model.fit(batches(images, 256, seed, passes), epochs=image_epochs)
 image_mse = reconstruction_error(image_model, test_images)["mse"]
 image_floor = pca_error(images, test_images, code_dim)
 print(f"digits: autoencoder {image_mse:.4f}, PCA {image_floor:.4f}")
@@ -236,12 +246,14 @@ figure = reconstructions(some, image_model.reconstruct(some))
 run.save_figure(figure, "real_digits")
 
 # %% [markdown]
+# On MNIST the network leaves half of PCA's error.
+#
 # ## Side by side: the end of the listing
 #
 # **A3-13.** Its last lines compute the error by a function that `tf.keras` no longer has.
-#
-# **A3-14.** Where it is found, in `keras.losses`, it takes the mean over a row: a thousand
-# numbers are printed under the name of one.
+# **A3-14.** In `keras.losses`, where it still is, it takes the mean over a row: a thousand
+# numbers are printed under the name of one. **A3-20.** A3 §3.3.1 allows a tanh at the output
+# and a cross-entropy as the loss. A tanh can be negative, and then there is no logarithm.
 
 # %%
 copies = printed.predict(noise, verbose=0)
@@ -251,9 +263,6 @@ rows = keras.losses.mean_squared_error(noise, copies)
 print(f"A3-14  {len(rows)} numbers. Their mean: {np.mean(rows):.3f}")
 
 # %% [markdown]
-# **A3-20.** A3 §3.3.1 allows a tanh at the output and a cross-entropy as the loss. A tanh can
-# be negative, and a negative number has no logarithm.
-#
 # ## What to expect
 
 # %%
@@ -261,7 +270,6 @@ run.save_model(mended, "autoencoder")
 run.finish(data, {
     "as printed, training rows": table["as printed"][0],
     "best possible behind a sigmoid": float(best),
-    "linear output, training rows": table["linear output"][0],
     "linear output, fresh rows": table["linear output"][1],
     "code of ten, noise, fresh rows": table["and a code of ten"][1],
     "the same of PCA": noise_floor,

@@ -9,7 +9,8 @@
 # Nobody wrote these digits: a network drew them. Decode a random code of chapter 1, and you see
 # noise, because most codes belong to no image. A **variational autoencoder** (变分自编码器, VAE)
 # gives each image a small cloud of codes, and makes all clouds together look like one large
-# cloud around 0. Most points of it then lie near some image's cloud. You need chapters 1 and 2.
+# cloud  around 0. Most points of it then lie near some image's cloud. You need chapters 1 and
+# 2.
 #
 # ![Image, encoder, a cloud with mean and spread, a point drawn from it, decoder, copy. One loss
 # compares image and copy, the other the cloud and the prior](../docs/images/vae.svg)
@@ -46,9 +47,8 @@ passes = {"mnist": 1, "digits": 20}[data]  # few digits: 20 passes an epoch
 # ## The article's model
 #
 # The encoder has a hidden layer and two outputs, its heads: the cloud's mean $\mu$, and the
-# logarithm of its variance, $\log \sigma^2$. The decoder is a single layer. It puts out
-# **logits** (对数几率), numbers that a sigmoid turns into pixels. The numbers of a code are now
-# called **latent variables** (隐变量).
+# logarithm of its variance, $\log \sigma^2$. The decoder is a single layer, whose **logits**
+# (对数几率) a sigmoid turns into pixels. The numbers of a code are now **latent variables** (隐变量).
 
 # %%
 image, z = keras.Input((784,)), keras.Input((latent_dim,))
@@ -110,9 +110,10 @@ def draw(vae, num):
 run.save_figure(image_grid(draw(article, 50), columns=10), "article_generated")
 
 # %% [markdown]
-# Blots. A decoder of one layer can only add up 64 patterns, and added up at random they make no
-# digit. So here is one change: a hidden layer in the decoder, as in the encoder. The networks
-# come from the package's builders, which put together the layers above.
+# Blots. A decoder of one layer can only add up 64 patterns. For a copy, the encoder chooses how
+# much of each; at random they make no digit. So here is one change: a hidden layer in the
+# decoder, as in the encoder. The networks come from the package's builders, which put together
+# the layers above.
 
 # %%
 def train(beta=beta, mean_activation=None):
@@ -132,16 +133,17 @@ sketch = train()
 run.save_figure(image_grid(draw(sketch, 50), columns=10), "generated")
 
 # %% [markdown]
-# Many are digits now; all are soft, and some lie between two digits. Deeper networks (chapter
-# 5) and convolutions (chapter 12) do better still. The whole idea is in `compute_losses`; here
-# it is line by line.
+# Many are digits now; all are soft, and some lie between two digits. The deeper networks of
+# chapter 5 and those of chapter 12 do better still. The whole idea is in `compute_losses`; here
+# it is line by line. (The other methods are what Keras wants: `train_step` moves the weights
+# down the gradient of the loss, and `track` keeps the means that `fit` shows.)
 #
 # ## Why it works
 #
-# **A cloud is a normal distribution.** The encoder says with which mean and which variance,
-# $q(z | x) = N(\mu, \sigma^2)$, for each latent variable by itself. Its second head puts out
-# $\log \sigma^2$, which may be any number; $\sigma = e^{\frac12 \log \sigma^2}$ is then
-# positive.
+# **The cloud** is a **normal distribution** (正态分布). The encoder says with which mean and
+# variance, $q(z | x) = N(\mu, \sigma^2)$, for each latent variable by itself. Its second head
+# puts out $\log \sigma^2$, which may be any number; $\sigma = e^{\frac12 \log \sigma^2}$ is
+# then positive.
 #
 # **A draw that lets gradients through.** A random draw has no slope: nothing says how it would
 # change with $\mu$. So draw $\varepsilon$ from $N(0, 1)$ first, and compute
@@ -151,7 +153,7 @@ run.save_figure(image_grid(draw(sketch, 50), columns=10), "generated")
 # Now $z$ is a formula in $\mu$ and $\sigma$. This is the **reparameterisation trick** (重参数化技巧).
 # `GradientTape` records what is computed, so that TensorFlow can differentiate it. Try it on
 # the mean of $z^2$, which is $\mu^2 + \sigma^2$, for $\mu = 1$ and $\log \sigma^2 = -1$: the
-# derivatives should be $2 \mu = 2$ and $\sigma^2 = 0.37$.
+# derivatives with respect to these two should be $2 \mu = 2$ and $\sigma^2 = 0.37$.
 
 # %%
 both = tf.Variable(1.0), tf.Variable(-1.0)  # μ and log σ²
@@ -183,30 +185,33 @@ print([f"{gradient:.2f}" for gradient in tape.gradient(mean_square, both)])
 
 # %%
 cloud, prior = scipy.stats.norm(1.0, np.exp(-0.5)), scipy.stats.norm(0.0, 1.0)
-print("formula:", round(-0.5 * (1 - 1.0 - 1.0**2 - np.exp(-1.0)), 3), "nats")
-for q, p in ((cloud, prior), (prior, cloud)):
+print("formula:", round(-0.5 * (1 + -1.0 - 1.0**2 - np.exp(-1.0)), 3), "nats")
+for name, q, p in (("draws", cloud, prior), ("exchanged", prior, cloud)):
     draws = q.rvs(1_000_000, random_state=seed)
-    print("draws:", np.mean(q.logpdf(draws) - p.logpdf(draws)).round(3))
+    print(f"{name}:", np.mean(q.logpdf(draws) - p.logpdf(draws)).round(3))
 
 # %% [markdown]
 # **A1-8.** In the last line cloud and prior have changed places, and the value is another. So
-# the KL is no distance, as A1 §3.2.2 calls it: a distance is the same both ways.
+# the KL is not the distance that A1 §3.2.2 calls it: a distance is the same both ways.
 #
-# The reconstruction loss alone would make the clouds small and move them far apart. The KL loss
-# alone would make each cloud equal to the prior. Their sum finds a middle. A1 §3.2.2 calls them
+# The reconstruction loss alone would make the clouds small and move them far apart, since noise
+# in z spoils the copy. The KL loss alone would make each cloud equal to the prior. Their sum
+# finds a middle, and a weight of the KL, **beta** (权重系数 β), moves it. A1 §3.2.2 calls them
 # *generator loss* and *encoder loss* (**A1-15**), but the first trains the encoder just as
 # well.
 #
-# **Why this very sum?** A model that can draw gives each image a probability $p(x)$. Nobody can
-# compute it, as it is a mean over all codes. But the sum, at $\beta = 1$, is never below
-# $-\log p(x)$: what it lacks is $D_{KL}(q(z|x) \,\|\, p(z|x))$, how far our cloud is from the
-# codes that the image could really have come from, its **posterior** (后验分布). So
+# **Why this very sum?** A model that can draw gives each image a probability $p(x)$: the mean
+# of $p(x | z)$ over all $z$ from the prior. That mean is out of reach. But at $\beta = 1$ the
+# sum of the losses is never below $-\log p(x)$. It exceeds it by a KL divergence, that of our
+# cloud $q(z|x)$ from $p(z|x)$, the codes from which the decoder would draw this very image, its
+# **posterior** (后验分布). So
 #
 # $$\log p(x) \;\ge\; -\text{reconstruction loss} - \text{KL loss} \;=\; \text{ELBO}$$
 #
-# The right side is the **evidence lower bound** (证据下界, ELBO). Training raises it. (For grey
-# pixels it is a bound by analogy only.) A4 §3.2.1 prints the loss without the KL (**A4-2**),
-# and A2 §3.3 has the reconstruction twice (**A2-8**).
+# The right side is the **evidence lower bound** (证据下界, ELBO). Training raises it: the smaller
+# −ELBO, the better. (Grey pixels have no $p(x)$ in this sense; there it is a loss like any
+# other.) A4 §3.2.1 prints the loss without the KL (**A4-2**), and A2 §3.3 has the
+# reconstruction twice (**A2-8**).
 #
 # ## The numbers
 #
@@ -262,25 +267,28 @@ print("      σ, here:   ", tf.exp(0.5 * output).numpy())
 
 # %% [markdown]
 # **A1-4** is silent: the listing exponentiates the logarithm of a linear output. So its
-# $\sigma$ is the output itself, and not a number wherever that is negative. Two more are
-# silent. **A1-11**: with all else mended, the loss still has no KL. **A1-3**: the mean comes
-# out of a ReLU, so it is never negative. Each model below differs from ours in that one point:
+# $\sigma$ is the output itself, and NaN wherever the output is negative. Two more are silent.
+# **A1-11**: with all else mended, the loss still has no KL. **A1-3**: the mean comes out of a
+# ReLU, so it is never negative. Each model below differs from ours in that one point:
 
 # %%
 without_kl, relu_mean = train(beta=0.0), train(mean_activation="relu")
 bounds = [ours, minus_elbo(without_kl)[0], minus_elbo(relu_mean)[0]]
 names = ("ours", "without the KL", "with a ReLU mean")
-print("−ELBO", dict(zip(names, np.round(bounds, 1))))
+print("−ELBO", dict(zip(names, np.round(bounds, 1).tolist())))
 pictures = [draw(vae, 20) for vae in (sketch, without_kl, relu_mean)]
 figure = image_grid(np.concatenate(pictures), 20, title=", ".join(names))
 run.save_figure(figure, "side_by_side")
 
 # %% [markdown]
+# Without the KL, −ELBO, where the KL is counted all the same, is far worse, and so is the
+# picture. With a ReLU mean the bound is worse by some nats: the eye hardly sees it.
+#
 # **A2-5.** A2 §3.4 prints the bound with *plus* the squared error: to raise it makes the copies
 # worse. **A2-14.** A2 §3 says that the reparameterisation is there to make codes uncertain. The
 # draw does that; the trick is there for the gradient. **A1-13.** A1 §6 (question 4) would
-# choose β by its score in cross-validation, and names no score. By its own loss, the smaller β
-# has the advantage. Chapter 10 chooses by −ELBO.
+# choose β by its score in cross-validation, and names no score. If the score is the loss, the
+# smallest β has the advantage. Chapter 10 chooses by −ELBO.
 #
 # ## From the sketch to the package
 #
@@ -292,7 +300,7 @@ run.save_figure(figure, "side_by_side")
 # | trains on whatever it gets | refuses a wrong type, range or shape before a weight moves |
 # | cannot be saved | saves, loads, goes on (chapter 2) |
 # | β is fixed when training starts | `vae.beta = 4.0` acts at once |
-# | pixels | any numbers, by `likelihood="gaussian"` (chapter 7) |
+# | pixels | any numbers, by `likelihood="gaussian"` (chapters 5 and 7) |
 # | | `encode`, `decode`, `reconstruct`, `generate` |
 
 # %%
@@ -328,8 +336,8 @@ run.finish(data, {
 #    <details><summary>Answer</summary>
 #
 #    With the reconstruction loss alone, the clouds shrink and move apart: fine copies, and
-#    noise from a random code. With the KL alone, every cloud is the prior: the code tells
-#    nothing, and the best copy is the mean image.
+#    noise from a random code. With the KL alone, every cloud is the prior, and the decoder
+#    learns nothing.
 #    </details>
 # 2. Why is z computed as μ + σ ε, and not drawn from N(μ, σ²) directly?
 #    <details><summary>Answer</summary>
@@ -340,8 +348,8 @@ run.finish(data, {
 # 3. Why does the second head put out the logarithm of the variance?
 #    <details><summary>Answer</summary>
 #
-#    A linear layer gives any number, and a variance is positive. The exponential of any number
-#    is.
+#    A linear layer gives any number, and a variance must be positive. The exponential of any
+#    number is positive.
 #    </details>
 #
 # ## Exercises

@@ -6,10 +6,10 @@
 # ![A plane covered with digits that change into each other, decoded from two latent
 # variables](../docs/images/05_latent_plane.png)
 #
-# This is everything that a VAE with two latent variables can draw: each place of its plane,
-# decoded. You will make the picture, walk through it in a browser, and see what the weight β
-# trades for what. First comes the VAE of article A0, deeper than that of chapter 4 and with
-# another reconstruction loss. You need chapter 4.
+# This is what a VAE with two latent variables can draw: the places of its plane, decoded. You
+# will make the picture, walk through it in a browser, and see what the weight β trades for
+# what. First comes the VAE of article A0, deeper than that of chapter 4 and with another
+# reconstruction loss. You need chapter 4.
 
 # %%
 import keras
@@ -59,7 +59,7 @@ passes = {"mnist": 1, "digits": 20}[data]  # few digits: 20 passes an epoch
 
 # %%
 def build(num_latent, **settings):
-    """Return a VAE of the article's layers, with its first weights."""
+    """Return a VAE of the article's layers."""
     keras.utils.set_random_seed(seed)
     sigmoid = "sigmoid" if "likelihood" in settings else None
     encoder = gaussian_encoder(784, hidden_dims, num_latent)
@@ -75,7 +75,7 @@ drawn = article.generate(50, seed=seed)
 run.save_figure(image_grid(drawn, columns=10), "article_generated")
 
 # %% [markdown]
-# They are digits, rather blurred ones.
+# They are digits, rather soft ones.
 #
 # ## Why it works
 #
@@ -85,21 +85,24 @@ run.save_figure(image_grid(drawn, columns=10), "article_generated")
 # $$-\log p(x | z) = \frac{1}{2 s^2} \lVert x - \hat x \rVert^2 + \text{a constant}$$
 #
 # The article's loss leaves out the factor, so it has chosen $s^2 = \frac12$: it takes pixels
-# between 0 and 1 to be off by 0.7. Such noisy pixels are not worth much, and the model pays for
-# little about the image. β and $s^2$ are one knob, and the article turns it unseen (**A0-15**).
-# The cross-entropy has no such knob. Here is the same VAE with it, and nothing else changed:
+# between 0 and 1 to be off by 0.7. If pixels are that noisy, an error costs little beside the
+# KL, and the code need not tell much about the image. β and $s^2$ turn the same knob, and the
+# article turns it unseen (**A0-15**). The cross-entropy leaves β alone. Here is the same VAE
+# with it, and nothing else changed:
 
 # %%
 bernoulli = build(latent_dim, beta=beta)
 bernoulli.fit(batches(x_train, batch_size, seed, passes), epochs=epochs)
 
 # %% [markdown]
-# **Rate and distortion.** Averaged over images, the KL says how many nats the code tells about
-# an image, at most: the **rate** (码率). The reconstruction loss says how wrong the copy is: the
-# **distortion** (失真). A higher β makes the rate dearer:
+# **What β trades.** A nat is also a unit of information: 1 nat is 1.44 bits. Averaged over
+# images, the KL is the most that the code can tell about an image, the **rate** (码率). The
+# reconstruction loss says how wrong the copy is: the **distortion** (失真). A higher β makes each
+# nat of rate cost more. Of all pairs that can be reached, training seeks the one where the line
+# of slope −β touches:
 #
-# ![A falling curve in the plane of rate and distortion; a high beta leads to its upper left, a low
-# beta to its lower right](../docs/images/rate_distortion.svg)
+# ![A falling curve in the plane of rate and distortion; a high beta leads to its upper left, a
+# low beta to its lower right](../docs/images/rate_distortion.svg)
 
 # %%
 high = build(latent_dim, beta=high_beta)
@@ -128,9 +131,10 @@ for ax, (name, vae) in zip(axes, models.items()):
 run.save_figure(figure, "generated")
 
 # %% [markdown]
-# The cross-entropy finds more rate worth paying, and copies better. (A latent variable is
-# *active* if its mean differs between images, chapter 4.) At the high β the rate falls, and the
-# distortion rises by more. The article's last number is in a unit of its own.
+# With the cross-entropy it pays to tell more about each image, so the rate is higher and the
+# copies are closer. (A latent variable is *active* if its mean differs between images, chapter
+# 4.) At the high β the rate falls, and the sum rises: the distortion has risen by more. The
+# article's sum holds a large constant, and compares with nothing.
 #
 # ## The latent plane
 #
@@ -158,7 +162,7 @@ dataset = batches(x_train, batch_size, seed, passes)
 autoencoder.fit(dataset, epochs=plane_epochs)
 
 # %% [markdown]
-# That was a plain autoencoder of the same layers, to compare. It may put a code anywhere, so it
+# This was a plain autoencoder of the same layers, to compare. It may put a code anywhere, so it
 # leaves **holes** (空洞): places where no image lies, and whose pictures the decoder never
 # learned. To count them, lay 15 × 15 fields over the codes of training images (without the
 # outermost hundredth at each edge). How many fields are empty?
@@ -191,9 +195,10 @@ print(page.absolute())
 # ## Side by side
 #
 # The listing of A0 stops five times. **A0-1**: a model is no layer. **A0-4**: there is no layer
-# of a divergence, and a divergence draws nothing. **A0-3**: for the variance it applies the
-# encoder, which reads pixels, to a code. **A0-6**: its data are noise of 28 × 28, for a network
-# of 784 inputs. **A0-5**: `fit` gets no target, and the model returns three outputs.
+# of a divergence, and a divergence is a number, not a sample. **A0-3**: for the variance it
+# applies the encoder, which reads pixels, to a code. **A0-6**: its data are noise of 28 × 28,
+# for a network of 784 inputs. **A0-5**: `fit` gets no target, and the model returns three
+# outputs.
 
 # %%
 with mistake("A0-1"):
@@ -226,7 +231,7 @@ run.save_figure(figure, "relu_mean")
 # %% [markdown]
 # **A0-7**: β and the KL are in the formula, and the code has neither (chapter 4, A1-11).
 # **A0-10**: the formula takes the mean of $\log q - \log p$ over the *prior*. That is never
-# positive:
+# positive, so to minimise it drives the clouds away from the prior:
 
 # %%
 q, p = scipy.stats.norm(1.0, 0.6), scipy.stats.norm(0.0, 1.0)
@@ -238,8 +243,9 @@ for name, over in (("q(z|x)", q), ("the prior, A0-10", p)):
 # **A0-9**: the KL is no measure of uncertainty. It is 0 for the prior's own mean and variance,
 # and grows when the variance rises or falls, or the mean moves. **A0-11**: no z is drawn in the
 # printed error. **A0-12**: the prior has no parameters to learn, and z is not the noise; ε is.
-# **A0-14**: $q(z|x)$ is no model of the data, but of one image's code. **A0-8**: a VAE has no
-# adversary, and it is older than the GAN. **A0-16**: the decoder has four layers, not three.
+# **A0-14**: $q(z|x)$ is no model of the data, but of one image's code. **A0-8**: a VAE plays no
+# game like that of chapter 8, and it is older. **A0-16**: the decoder has four layers, not
+# three.
 #
 # ## What to expect
 
@@ -272,7 +278,7 @@ run.finish(data, {
 # 2. Which of rate and distortion rises with β?
 #    <details><summary>Answer</summary>
 #
-#    The distortion. The rate gets dearer and falls.
+#    The distortion. Each nat of rate costs more, so the rate falls.
 #    </details>
 # 3. Why does a VAE have fewer holes than an autoencoder?
 #    <details><summary>Answer</summary>
@@ -286,8 +292,8 @@ run.finish(data, {
 #    `python tutorials 5 high_beta=20.0`.
 #    <details><summary>Answer</summary>
 #
-#    Hardly any: to tell digits apart costs rate, and that is now too dear. The pictures are a
-#    few blurs.
+#    Hardly any: to tell digits apart costs rate, and rate now costs too much. The pictures are
+#    a few blurs.
 #    </details>
 # 2. `generate` draws from N(0, I). What if it drew from half that width, or twice? Predict,
 #    then look.

@@ -5,13 +5,14 @@
 #
 # ![A hundred digits drawn by the generator of this chapter](../docs/images/08_generated.png)
 #
-# These digits were learned in a game. In a **generative adversarial network** (生成对抗网络, GAN) the
-# **generator** (生成器) turns random numbers into images. The **discriminator** (判别器) sees real
-# and generated images, and says of each how probable it is that it is real. Each learns from
-# the other's success. You need chapter 1; chapter 4 explains logits.
+# These images, most of them digits, were learned in a game. In a
+# **generative adversarial network** (生成对抗网络, GAN) the **generator** (生成器) turns random numbers
+# into images. The **discriminator** (判别器) sees real and generated images, and says of each how
+# probable it is that it is real. Each is trained against the other. You need chapter 1; chapter
+# 4 explains logits.
 #
-# ![Noise goes into the generator; its image and a real one go into the discriminator, whose loss
-# trains it, and whose answer trains the generator](../docs/images/gan.svg)
+# ![Noise goes into the generator; its image and a real one go into the discriminator, whose
+# loss trains it, and whose answer trains the generator](../docs/images/gan.svg)
 
 # %%
 import keras
@@ -33,7 +34,7 @@ data = "auto"  # "mnist", "digits", or what can be had
 seed = 0  # of the first weights, the noise and the order of the images
 noise_dim = 100  # A4: 100
 hidden_dim = 128  # A4: 128, in both networks
-epochs = 14  # A4: 1000
+epochs = 12  # A4: 1000
 batch_size = 32  # A4: 32
 learning_rate = 0.001  # A4 names no optimizer: Keras's default of Adam
 dropout = 0.3  # of the last model
@@ -102,7 +103,7 @@ def adam():
 sketch = SketchGAN(generator, discriminator, seed)
 sketch.compile(adam(), adam(), steps_per_execution=50)  # 50 at a time: faster
 dataset = batches(x_train, batch_size, seed, passes)
-history = sketch.fit(dataset, epochs=epochs, verbose=2)
+history = sketch.fit(dataset, epochs=epochs)
 rng = np.random.default_rng(seed)
 noise = rng.normal(size=(1000, noise_dim)).astype("float32")
 generated = generator.predict(noise, verbose=0)
@@ -120,14 +121,16 @@ run.save_figure(image_grid(generated[:100]), "article_generated")
 # $$L_D = -E_{\text{real}}[\log D] - E_{\text{fake}}[\log (1 - D)]$$
 #
 # $E$ is a mean over images. In logits, $-\log D = \log (1 + e^{-d})$ is one `softplus`. The
-# article writes the game as one formula, of which each player pulls one end:
+# article writes the game as one formula. The discriminator raises $V$, the generator lowers it:
 #
-# $$\min_G \max_D \; V, \qquad V = E_{\text{real}}[\log D] + E_{\text{fake}}[\log (1 - D)] = -L_D$$
+# $$\min_G \max_D \; V, \qquad
+# V = E_{\text{real}}[\log D] + E_{\text{fake}}[\log (1 - D)] = -L_D$$
 #
 # **What the best discriminator says.** If real images have the density $p$ and generated ones
-# $q$, the largest $V$ for a given generator is that of $D^* = p / (p + q)$ (Goodfellow et al.
-# 2014). Images have no known density; numbers do. Train a small discriminator to tell draws of
-# N(0, 1) from draws of N(1.5, 0.5²), and compare:
+# $q$, then $p \log D + q \log (1 - D)$ is largest at $D^* = p / (p + q)$: its derivative
+# $p / D - q / (1 - D)$ is 0 there (Goodfellow et al. 2014). The density of images is not known,
+# that of some numbers is. Train a small discriminator to tell draws of N(0, 1) from draws of
+# N(1.5, 0.5²), and compare:
 
 # %%
 p, q = scipy.stats.norm(0.0, 1.0), scipy.stats.norm(1.5, 0.5)
@@ -153,15 +156,16 @@ ax.legend(loc="center left")
 run.save_figure(figure, "best_discriminator")
 
 # %% [markdown]
-# Where there are numbers to learn from, it comes close. If the generator were perfect, $q = p$,
-# then $D^*$ would be ½ everywhere and $L_D = 2 \log 2 = 1.39$ nats. This is the equilibrium of
-# the game; training does not have to reach it.
+# Where either density is large, what it learned comes close to $D^*$. If the generator were
+# perfect, $q = p$, then $D^*$ would be ½ everywhere and $L_D = 2 \log 2 = 1.39$ nats. This is
+# the equilibrium of the game; training does not have to reach it.
 #
-# **What the generator minimises.** It could minimise $V$, that is
-# $E_{\text{fake}}[\log (1 - D)]$. But early on the discriminator is sure, $d$ is far below 0,
-# and there this **saturating** loss is flat. So it minimises the **non-saturating loss**
-# (非饱和损失) $-E_{\text{fake}}[\log D]$, which wants the same. Here are the gradients with respect
-# to $d$. The third loss is the article's (A4-3), minus the mean of a sigmoid's output:
+# **What the generator minimises.** It could minimise $V$, of which only
+# $E_{\text{fake}}[\log (1 - D)]$ depends on it. But early on the discriminator is sure, $d$ is
+# far below 0, and there this **saturating** loss is flat. So it minimises the
+# **non-saturating loss** (非饱和损失) $-E_{\text{fake}}[\log D]$, which wants the same. Here are the
+# gradients with respect to $d$. The third loss is the article's (A4-3), minus the mean of a
+# sigmoid's output:
 
 # %%
 d = tf.Variable([-8.0, -4.0, 0.0, 4.0])
@@ -177,14 +181,15 @@ for name, loss in losses.items():
     print(f"{name:16}", tape.gradient(value, d).numpy().round(4))
 
 # %% [markdown]
-# At −8, where an image is surely fake, only the non-saturating loss still says how to improve
-# it.
+# A negative gradient says: raise $d$. At −8, where an image is surely fake, only the
+# non-saturating loss still says so with any force.
 #
 # ## The numbers
 #
 # Nothing in the losses says how good the images are. So a classifier, trained on real images
-# and their labels, reads the digits. If all ten were equally probable, the rarest of 1000
-# images would have a share of 8.5 % and the commonest 11.6 %, on average.
+# and their labels, reads the digits. (It must name one even where there is none: the shares
+# tell about variety, not about quality.) If all ten were equally probable, the rarest digit
+# would make up 8.5 % of 1000 images and the commonest 11.6 %, on average.
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -212,24 +217,19 @@ def shares(images):
 print("share of 0 to 9 in %:", shares(generated))
 
 # %% [markdown]
-# **Does it copy?** Look up the nearest training image of each generated one. And compare: is a
-# generated image nearer to training images, or to as many test images, which nobody has trained
-# on? A generator that copies would be nearer to the training images nearly always.
+# **Does it copy?** For each generated image, look up the nearest of all real ones, training and
+# test images together. Nobody has trained on the test images. If the generator favours no
+# image, the nearest is a test image as often as their share of all; if it copies, never.
 
 # %%
-def nearest(images, among):
-    """Return distance and row of the nearest among others to each image."""
-    search = sklearn.neighbors.NearestNeighbors(n_neighbors=1).fit(among)
-    return [found[:, 0] for found in search.kneighbors(images)]
-
-
-_, rows = nearest(generated[:10], x_train)
-pairs = np.concatenate([generated[:10], x_train[rows]])
+real = np.concatenate([x_train, x_test])
+search = sklearn.neighbors.NearestNeighbors(n_neighbors=1).fit(real)
+rows = search.kneighbors(generated, return_distance=False)[:, 0]
+pairs = np.concatenate([generated[:10], real[rows[:10]]])
 run.save_figure(image_grid(pairs, columns=10), "nearest")
-some = x_train[rng.permutation(len(x_train))[: len(x_test)]]
-to_train, to_test = (nearest(generated, x)[0] for x in (some, x_test))
-nearer = 100 * np.mean(to_train < to_test)
-print(f"nearer to a training image: {nearer:.0f} % (50 % if nothing is copied)")
+share = 100 * len(x_test) / len(real)
+held_out = 100 * np.mean(rows >= len(x_train))
+print(f"nearest is a test image: {held_out:.1f} %; of all: {share:.1f} %")
 
 # %%
 curves = training_curves(history, ["d_loss", "g_loss"], "nats per image")
@@ -247,11 +247,11 @@ run.save_figure(curves, "training_curves")
 # |---|---|
 # | trains on whatever it gets | refuses a wrong type, range or shape before a weight moves |
 # | cannot be saved | saves and loads, with both optimizers |
-# | | `generate`; `evaluate` on held-out images; label smoothing |
+# | | `generate`; `evaluate` on held-out images |
 #
 # Two additions keep a discriminator from being too sure. **Dropout** (随机失活) switches off some
 # of its units at random. **Label smoothing** (标签平滑) asks it for 0.9 on real images, not for 1.
-# Here is a model with both, else as above. Is it more even?
+# Here is a model with both, else as above:
 
 # %%
 def play(kind, name, dropout=0.0, **settings):
@@ -274,6 +274,8 @@ run.save_model(gan, "gan")
 print("share of 0 to 9 in %:", shares(better))
 
 # %% [markdown]
+# The discriminator is less sure; the shares are about as uneven as before.
+#
 # ## Side by side
 #
 # The listing stops three times. **A4-7**: its images are never made. **A4-4**: its networks
@@ -300,10 +302,8 @@ class ArticleLosses(GAN):
     def compute_losses(self, real, training=False):
         noise = self.noise((tf.shape(real)[0], noise_dim))
         fake = self.generator(noise, training=training)
-        d_real, d_fake = (
-            tf.sigmoid(self.discriminator(x, training=training))
-            for x in (real, fake)
-        )
+        d_real = tf.sigmoid(self.discriminator(real))
+        d_fake = tf.sigmoid(self.discriminator(fake))
         return d_fake - d_real, -d_fake, d_real > 0.5, d_fake <= 0.5
 
 
@@ -311,17 +311,17 @@ _, faded = play(ArticleLosses, "article_losses")
 print("A4-3  share of 0 to 9 in %:", shares(faded))
 
 # %% [markdown]
-# All images have become one blot: the discriminator was sure of them, and its slope was gone.
-# **A4-5**: it keeps the last batch's loss for the whole epoch. **A4-8**: the batches are the
-# same in each epoch. **A4-9**: only whole batches are seen. **A4-10**: steps 3 and 4 of the
-# text agree with the min–max formula only if its "discriminator's loss" is $V$; the listing's
-# is the opposite. **A4-14**: a discriminator does not put out the difference of two images, but
-# a probability for each. **A4-13**: the text counts one dense layer per network; there are two.
+# Its images have all become alike: the discriminator was sure of them, and its slope was gone.
+# (Exercise 1 has the limits of this.) **A4-5**: it keeps the last batch's loss for the whole
+# epoch. **A4-8**: the batches are the same in each epoch. **A4-9**: only whole batches are
+# seen. **A4-10**: steps 3 and 4 of the text agree with the min–max formula only if its
+# "discriminator's loss" is $V$; the listing's is the opposite. **A4-14**: a discriminator does
+# not put out the difference of two images, but a probability for each. **A4-13**: the text
+# counts one dense layer per network; there are two.
 #
 # ## What to expect
 
 # %%
-last = {name: values[-1] for name, values in history.history.items()}
 run.finish(data, {
     "digits that appear among 1000": int(np.sum(shares(generated) > 0)),
     "rarest digit, % of 1000": shares(generated).min(),
@@ -331,7 +331,7 @@ run.finish(data, {
     "most frequent, the article's losses": shares(faded).max(),
     "rarest, evenly drawn": even.min(axis=1).mean(),
     "most frequent, evenly drawn": even.max(axis=1).mean(),
-    "nearer to training images, %": nearer,
+    "nearest real image is a test image, %": held_out,
     "classifier: test accuracy, %": accuracy,
     "mean difference from D*": from_best,
     "discriminator loss, nats": history.history["d_loss"][-1],

@@ -1,10 +1,13 @@
 # %% [markdown]
 # # 9. Which model: autoencoder, VAE or GAN?
 #
-# *Reproduces A0 §2 and §6, A1 §6, A2 §6, A3 §1 and §7, A4 §6. Corrects errata A0-13, A2-11, A2-12 and A4-11. 2.3 minutes on two cores.*
+# *Reproduces A0 §2 and §6, A1 §6, A2 §6, A3 §1 and §7, A4 §6. Corrects errata A0-13, A2-11,
+# A2-12 and A4-11. 2.3 minutes on two cores.*
 #
-# The articles end with questions: how does a VAE differ from an autoencoder, and from a GAN? Four of them complain of its cost or of its
-# parameters, two of its pictures. Compared to what, they do not say. Here the three models get the same data, the same budget of parameters and about the same time. Then each is measured.
+# The articles end with questions: how does a VAE differ from an autoencoder, and from a GAN?
+# Four of them complain of its cost or of its parameters, two of its pictures. Compared to what,
+# they do not say. Here the three models get the same data, the same budget of parameters and
+# about the same time. Then each is measured.
 
 # %%
 import keras
@@ -46,10 +49,12 @@ num_drawn = min(num_images, len(x_test) // 2)  # as many as there are real ones 
 # %% [markdown]
 # ## The formulas
 #
-# Reconstruction is measured against the original. A generated image has no original. So one compares **distributions**: pass
-# real and generated images through a classifier, take the last hidden layer as features, fit a normal distribution
-# to each set, and measure how far apart the two are. This is the **Fréchet distance** (弗雷歇距离; with the Inception network as the
-# classifier it is the FID that papers report). Strictly this is the square of the distance; the field drops the word:
+# Reconstruction is measured against the original. A generated image has no original. So one
+# compares **distributions**: pass real and generated images through a classifier, take the last
+# hidden layer as features, fit a normal distribution to each set, and measure how far apart the
+# two are. This is the **Fréchet distance** (弗雷歇距离; with the Inception network as the classifier
+# it is the FID that papers report). Strictly this is the square of the distance; the field
+# drops the word:
 #
 # $$\lVert \mu_a - \mu_b \rVert^2 + \operatorname{tr}\!\left(C_a + C_b - 2\,(C_a C_b)^{1/2}\right)$$
 #
@@ -61,8 +66,9 @@ a, b = rng.normal(0, 1, (100000, 1)), rng.normal(3, 2, (100000, 1))
 print(f"by the formula {(0 - 3) ** 2 + (1 - 2) ** 2}; from samples {frechet_distance(a, b):.2f}")
 
 # %% [markdown]
-# `frechet_distance` is the package's function. The root of a matrix looks harder than it is: $\operatorname{tr}\,(C_a C_b)^{1/2}$ is the sum of the
-# roots of the eigenvalues of $C_a C_b$. In three dimensions:
+# `frechet_distance` is the package's function. The root of a matrix looks harder than it is:
+# $\operatorname{tr}\,(C_a C_b)^{1/2}$ is the sum of the roots of the eigenvalues of $C_a C_b$.
+# In three dimensions:
 
 # %%
 a, b = rng.normal(0, 1, (1000, 3)), rng.normal(0.5, 1.5, (1000, 3))
@@ -72,16 +78,20 @@ distance = np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2) + np.trace(c_a + c_b) 
 print(f"by hand {distance:.6f}, by the package {frechet_distance(a, b):.6f}")
 
 # %% [markdown]
-# A distance alone says nothing, so the **floor** stands beside it: what as many real images reach.
+# A distance alone says nothing, so the **floor** stands beside it: what as many real images
+# reach.
 #
-# Three more numbers. How many of the ten digits appear? (Even blots are called by some digit, so this is a coarse one.) How evenly? The **entropy** (熵) of their frequencies
-# $-\sum_k p_k \log p_k$ is $\log 10 = 2.30$ nats where all ten are equally frequent, and 0 where there is only one. And how far is
-# a generated image from the nearest training image? If that were 0, the model would copy.
+# Three more numbers. How many of the ten digits appear? (Even blots are called by some digit,
+# so this is a coarse one.) How evenly? The **entropy** (熵) of their frequencies
+# $-\sum_k p_k \log p_k$ is $\log 10 = 2.30$ nats where all ten are equally frequent, and 0
+# where there is only one. And how far is a generated image from the nearest training image? If
+# that were 0, the model would copy.
 #
 # ## The models
 #
-# The VAE's encoder has one head more than the autoencoder's: that is all that a VAE costs in parameters. The
-# GAN has a generator in the place of the decoder, and a discriminator of the encoder's size.
+# The VAE's encoder has one head more than the autoencoder's: that is all that a VAE costs in
+# parameters. The GAN has a generator in the place of the decoder, and a discriminator of the
+# encoder's size.
 
 # %%
 autoencoder = Autoencoder(
@@ -149,7 +159,8 @@ run.save_model(gan, "gan")
 # %% [markdown]
 # ## The numbers
 #
-# First the classifier that gives the features: 784–256–64–10, trained on the real training images.
+# First the classifier that gives the features: 784–256–64–10, trained on the real training
+# images.
 
 # %%
 inputs = keras.Input((784,))
@@ -165,9 +176,10 @@ accuracy = float(classifier.evaluate(x_test, y_test, verbose=0)[1])
 print(f"classifier: {accuracy:.1%} of the test images are right")
 
 # %% [markdown]
-# Now everybody draws. The GAN and the VAE draw codes from N(0, I). The autoencoder was never told where its codes
-# should lie, so there are two ways: to draw from N(0, I) all the same, or to look where the codes of the training images lie, and draw from
-# a **Gaussian mixture** (高斯混合模型) fitted to them. The same can be done with the VAE's codes.
+# Now everybody draws. The GAN and the VAE draw codes from N(0, I). The autoencoder was never
+# told where its codes should lie, so there are two ways: to draw from N(0, I) all the same, or
+# to look where the codes of the training images lie, and draw from a **Gaussian mixture**
+# (高斯混合模型) fitted to them. The same can be done with the VAE's codes.
 
 # %%
 def mixture_codes(model_codes, num):
@@ -234,23 +246,35 @@ run.save_figure(
 # %% [markdown]
 # The answers, from these figures on MNIST:
 #
-# - **How does a VAE differ from an autoencoder** (A0 §6, A1 §6, A2 §6, A3 §7)? In one head, one draw and one term of the loss. It
-#   reconstructs worse: the noise and the KL take something. In return, codes drawn from N(0, I) decode to digits. Decoded from
-#   N(0, I), the autoencoder gives blots.
-# - **Can an autoencoder generate** (A2 §6 says no)? Yes, once one draws its codes from where they are. With a mixture it even comes before the VAE
-#   that draws from N(0, I), and the VAE too gains much by a mixture: its codes do not fill N(0, I) evenly (Ghosh et al. 2020 say more on this).
-# - **How does a VAE differ from a GAN** (A0 §6, A4 §6)? The GAN has no encoder: it can't reconstruct, compress or denoise. At this budget the two
-#   draw about equally well by the Fréchet distance, and look different: the VAE is soft, the GAN sharp and torn. Chapter 8 gives the
-#   GAN fourteen times as many steps. Its digits are less evenly spread than the VAE's: the entropy says so.
-# - **Is the VAE slow, are its parameters many** (A0 §5.2, A1 §5, A2 §5, A3 §5.2)? Beside the autoencoder: two parameters in a hundred more, and an
-#   epoch that costs about the same (the table has the seconds of your machine).
-# - **What speaks against a VAE** (A2 §6, A3 §7.3)? Not its cost. Its soft pictures do: look at its Fréchet distance from N(0, I), beside that of real images.
-# - **Why randomness** (A1 §6, question 2)? Compare the two models that draw from N(0, I). The noise in training makes neighbouring codes decode alike, and the KL
-#   brings the codes to where N(0, I) is. Without both, there are holes.
-# - **Why is the input the target** (A1 §6, question 1)? Because nobody gave labels. What is learned is what the narrow code must keep (chapters 1 to 3).
-# - **What is a VAE good for** (A0 §6, question 3; A1 §6, question 5; A2 §6; A3 §7.2; A4 §6, question 3)? Measured in this course: generating, here; few labels, chapter 6;
-#   clusters, 7; compression, 10; likelihood, 13; anomalies, 14. Not denoising and not sparse codes, 11. Text and audio are not tried.
-# - **How is it trained, and what is its mathematics** (A0 §6, questions 4 and 5)? That is chapter 4.
+# - **How does a VAE differ from an autoencoder** (A0 §6, A1 §6, A2 §6, A3 §7)? In one head, one
+#   draw and one term of the loss. It reconstructs worse: the noise and the KL take something.
+#   In return, codes drawn from N(0, I) decode to digits. Decoded from N(0, I), the autoencoder
+#   gives blots.
+# - **Can an autoencoder generate** (A2 §6 says no)? Yes, once one draws its codes from where
+#   they are. With a mixture it even comes before the VAE that draws from N(0, I), and the VAE
+#   too gains much by a mixture: its codes do not fill N(0, I) evenly (Ghosh et al. 2020 say
+#   more on this).
+# - **How does a VAE differ from a GAN** (A0 §6, A4 §6)? The GAN has no encoder: it can't
+#   reconstruct, compress or denoise. At this budget the two draw about equally well by the
+#   Fréchet distance, and look different: the VAE is soft, the GAN sharp and torn. Chapter 8
+#   gives the GAN fourteen times as many steps. Its digits are less evenly spread than the
+#   VAE's: the entropy says so.
+# - **Is the VAE slow, are its parameters many** (A0 §5.2, A1 §5, A2 §5, A3 §5.2)? Beside the
+#   autoencoder: two parameters in a hundred more, and an epoch that costs about the same (the
+#   table has the seconds of your machine).
+# - **What speaks against a VAE** (A2 §6, A3 §7.3)? Not its cost. Its soft pictures do: look at
+#   its Fréchet distance from N(0, I), beside that of real images.
+# - **Why randomness** (A1 §6, question 2)? Compare the two models that draw from N(0, I). The
+#   noise in training makes neighbouring codes decode alike, and the KL brings the codes to
+#   where N(0, I) is. Without both, there are holes.
+# - **Why is the input the target** (A1 §6, question 1)? Because nobody gave labels. What is
+#   learned is what the narrow code must keep (chapters 1 to 3).
+# - **What is a VAE good for** (A0 §6, question 3; A1 §6, question 5; A2 §6; A3 §7.2; A4 §6,
+#   question 3)? Measured in this course: generating, here; few labels, chapter 6; clusters, 7;
+#   compression, 10; likelihood, 13; anomalies, 14. Not denoising and not sparse codes, 11. Text
+#   and audio are not tried.
+# - **How is it trained, and what is its mathematics** (A0 §6, questions 4 and 5)? That is
+#   chapter 4.
 #
 # ## What the article printed
 #
@@ -287,26 +311,34 @@ run.finish(data, values)
 # 1. Why does the autoencoder, decoded from N(0, I), give blots?
 #    <details><summary>Answer</summary>
 #
-#    Nothing in its loss says where codes should lie. They spread over a region of their own, far wider than N(0, I), with holes in it. Most
-#    draws from N(0, I) fall where the decoder has never been.
+#    Nothing in its loss says where codes should lie. They spread over a region of their own,
+#    far wider than N(0, I), with holes in it. Most draws from N(0, I) fall where the decoder
+#    has never been.
 #    </details>
-# 2. With a mixture, the VAE's images lie nearer to training images than real test images do. Does it copy?
+# 2. With a mixture, the VAE's images lie nearer to training images than real test images do.
+#    Does it copy?
 #    <details><summary>Answer</summary>
 #
-#    No. Its images are means, and soft. A soft image lies near to many images at once, as the mean of a crowd is
-#    nearer to most of its members than they are to each other. A copy would have distance 0.
+#    No. Its images are means, and soft. A soft image lies near to many images at once, as the
+#    mean of a crowd is nearer to most of its members than they are to each other. A copy would
+#    have distance 0.
 #    </details>
 # 3. The Fréchet distance of real images is not 0. Why, and what follows for the others?
 #    <details><summary>Answer</summary>
 #
-#    Two sets of real images differ by chance: the means and covariances of a thousand images are not those of five thousand. A model whose distance is
-#    near the floor can't be told from real images by this score. A distance is only to be compared with others of the same features and as many images.
+#    Two sets of real images differ by chance: the means and covariances of a thousand images
+#    are not those of five thousand. A model whose distance is near the floor can't be told from
+#    real images by this score. A distance is only to be compared with others of the same
+#    features and as many images.
 #    </details>
-# 4. The mixture has ten normal distributions. Does the autoencoder draw better with one, or with thirty? Predict the order, then measure.
+# 4. The mixture has ten normal distributions. Does the autoencoder draw better with one, or
+#    with thirty? Predict the order, then measure.
 #    <details><summary>Answer</summary>
 #
-#    On MNIST the Fréchet distance falls from 20.4 with one, by 5.0 with ten, to 2.5 with thirty, which is near the floor, 2.2. Even one beats N(0, I) by far:
-#    it knows at least where the codes lie and how wide they spread. The more the mixture has, the nearer its images lie to training images.
+#    On MNIST the Fréchet distance falls from 20.4 with one, by 5.0 with ten, to 2.5 with
+#    thirty, which is near the floor, 2.2. Even one beats N(0, I) by far: it knows at least
+#    where the codes lie and how wide they spread. The more the mixture has, the nearer its
+#    images lie to training images.
 #
 #    ```python
 #    codes = autoencoder.encode(some).astype("float64")

@@ -197,7 +197,7 @@ print(f"so the VAE gives a new image at least e^{plain + elbos.mean():.0f} times
 # | IWAE, 50 draws | 84.78 | 25 |
 #
 # The defaults here train for a minute and stay a good way behind: the paper trained 3280 epochs. This comes level:
-# `python tutorials 13 "hidden_dims=(500,500)" num_importance_samples=5 epochs=80 precision=mixed_bfloat16`. The README's table of published figures
+# `python tutorials 13 "hidden_dims=(500,500)" num_importance_samples=5 epochs=80 precision=mixed_bfloat16`. The results page, docs/results.md,
 # says what it gave, and in how many minutes.
 #
 # ## The pictures
