@@ -33,10 +33,10 @@ SOURCE = BUILD / "source"
 SHORTER = {
     1: ["epochs=25"],
     3: ["epochs=20"],
-    5: ["epochs=6", "plane_epochs=10"],
+    5: ["epochs=4", "plane_epochs=8"],
     6: ["epochs=3", "few_epochs=5", "draws=2"],
     7: ["epochs=8", "vector_epochs=40", "num_starts=2"],
-    8: ["epochs=9"],
+    8: ["epochs=6"],
     9: ["autoencoder_epochs=3", "vae_epochs=3", "gan_epochs=3", "num_images=300"],
     10: ["search_epochs=4", "num_images=2000", "num_folds=2"],
     11: ["epochs=2", "denoiser_epochs=3", "noise_levels=(0.1, 0.3, 0.5)"],
@@ -48,8 +48,8 @@ SHORTER = {
 
 # The picture on the front page that stands for a chapter.
 PICTURES = {
-    1: "reconstructions", 2: "reconstructions", 3: "real_digits", 4: "generated",
-    5: "latent_scatter", 6: "label_efficiency", 7: "latent_clusters", 8: "generated",
+    1: "reconstructions", 2: "copies", 3: "copied_numbers", 4: "generated",
+    5: "latent_plane", 6: "label_efficiency", 7: "clusters", 8: "generated",
     9: "generated", 10: "choices", 11: "denoised", 12: "curves_and_samples", 13: "bound",
     14: "roc", 15: "scaling",
 }

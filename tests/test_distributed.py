@@ -1,11 +1,7 @@
-"""`fit_distributed`: in this process, on two replicas, and on two worker processes over gRPC."""
+"""`fit_distributed` in this process; on workers, one of them killed, the test of chapter 15."""
 
-import csv
 import json
 import os
-import pathlib
-import subprocess
-import sys
 import time
 
 import keras
@@ -16,10 +12,7 @@ from conftest import assert_equal, state
 from test_contract import KINDS, build, pair
 
 from keras_vae import KLWarmUp, fit_distributed
-from keras_vae.distributed import cluster_resolver, local_workers
-
-ROOT = pathlib.Path(__file__).parent.parent
-EPOCHS, STEPS = 3, 140  # 1400 digits in batches of 200, twenty times an epoch
+from keras_vae.distributed import cluster_resolver
 
 
 def pipeline(kind, x, window=64):
@@ -111,87 +104,3 @@ def test_the_cluster_is_read_from_tf_config_and_from_slurm(monkeypatch):
     resolver = cluster_resolver()
     assert resolver.cluster_spec().as_dict() == {"worker": workers[:2]}
     assert (resolver.task_type, resolver.task_id) == ("worker", 1)
-
-
-TWO_REPLICAS = """
-import json, sys
-import keras
-import tensorflow as tf
-from keras_vae import load_digits
-from keras_vae.distributed import train_demo
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
-folder, epochs = sys.argv[1], int(sys.argv[2])
-(x_train, _), _ = load_digits()
-losses = {}
-strategies = {n: tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(n)]) for n in (1, 2)}
-for noise_seed, floatx in ((None, "float64"), (0, "float32")):
-    keras.config.set_floatx(floatx)
-    keras.config.set_dtype_policy(floatx)
-    for num, strategy in strategies.items():
-        name = f"{num} replicas, noise {noise_seed}"
-        history = train_demo(
-            strategy, f"{folder}/{name}", x_train, 20, 0, noise_seed, epochs, verbose=0
-        )
-        losses[name] = history.history["loss"]
-print(json.dumps(losses))
-"""
-
-
-def is_running(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def test_workers_train_like_replicas_and_like_one_and_go_on_after_a_kill(tmp_path, monkeypatch):
-    """One test, because it starts five processes: two workers, killed, two again, two replicas."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    folder = tmp_path / "workers"
-    arguments = (f"--epochs={EPOCHS}", "--data=digits")
-    first = folder / "epoch_000001.weights.h5"
-    with local_workers(2, folder, *arguments) as killed:
-        until = time.monotonic() + 150
-        while not first.exists() and time.monotonic() < until:
-            assert [worker.poll() for worker in killed] == [None, None], logs(folder)
-            time.sleep(0.02)
-        time.sleep(0.1)  # into the second epoch
-        killed[0].kill()  # the chief, which writes the checkpoints
-    assert first.exists(), logs(folder)
-    assert not any(is_running(worker.pid) for worker in killed)
-    assert not list(folder.glob(f"epoch_*{EPOCHS}.weights.h5"))
-
-    with local_workers(2, folder, *arguments) as workers:
-        assert [worker.wait(150) for worker in workers] == [0, 0], logs(folder)
-    assert not any(is_running(worker.pid) for worker in workers)
-    assert [path.name for path in folder.glob("*.h5")] == [f"epoch_{EPOCHS:06d}.weights.h5"]
-    chief, other = ((folder / f"worker_{i}.log").read_text(encoding="utf-8") for i in (0, 1))
-    assert f"Epoch {EPOCHS}/{EPOCHS}" in chief and f"{STEPS}/{STEPS}" in chief
-    assert "Epoch 1/" not in chief  # it went on
-    assert "Epoch" not in other
-    with open(folder / "history.csv", encoding="utf-8") as file:
-        by_epoch = {int(row["epoch"]): float(row["loss"]) for row in csv.DictReader(file)}
-    assert sorted(by_epoch) == list(range(EPOCHS))
-
-    done = subprocess.run(
-        [sys.executable, "-c", TWO_REPLICAS, tmp_path, str(EPOCHS)],
-        check=True, capture_output=True, text=True, timeout=150,
-    )
-    losses = json.loads(done.stdout.splitlines()[-1])
-    # Two replicas draw the noise that two workers draw, and were never interrupted.
-    workers = [by_epoch[epoch] for epoch in range(EPOCHS)]
-    np.testing.assert_allclose(workers, losses["2 replicas, noise 0"], rtol=1e-5)
-    # One replica draws other noise. Without noise nothing but the order of sums differs, which
-    # double precision shows: a training may amplify the rounding of single precision.
-    one, two = losses["1 replicas, noise None"], losses["2 replicas, noise None"]
-    np.testing.assert_allclose(one, two, rtol=1e-11)
-    assert np.diff(workers).max() < 0 and workers[-1] > 1.05 * two[-1]
-
-
-def logs(folder):
-    """Return the end of what the workers printed."""
-    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.log"))]
-    return "\n".join(text[-2000:] for text in texts)

@@ -65,11 +65,13 @@ def test_the_glossary_has_every_chinese_term_of_the_chapters(path):
 
 def prose(path):
     """Return the sentences of a chapter: no code, formulas, headings, pictures or quotations."""
-    cells = re.findall(r"^# %% \[markdown\]\n(.*?)(?=^# %%|\Z)", read(path), re.DOTALL | re.MULTILINE)
-    text = re.sub(r"^# ?", "", "\n".join(cells), flags=re.MULTILINE)
-    text = re.sub(r"^#+ .*$", "", text, flags=re.MULTILINE)
-    text = re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|!\[[^\]]*\]\([^)]*\)", "", text, flags=re.DOTALL)
-    text = re.sub(r"(?<!\*)\*[^*\s][^*]*\*(?!\*)", "", text)  # the articles' own words are in italics
+    cells = re.split(r"^(?=# %%)", read(path), flags=re.MULTILINE)
+    lines = [line[2:] for cell in cells if "[markdown]" in cell for line in cell.splitlines()]
+    text = "\n".join(line for line in lines if not re.match("#|%%", line))
+    italics = r"(?<!\*)\*[^*\s][^*]*\*(?!\*)"  # the articles' own words
+    for left_out in (r"```.*?```", r"`[^`]*`", r"\$\$.*?\$\$", r"\$[^$]*\$",
+                     r"!\[[^\]]*\]\([^)]*\)", italics):
+        text = re.sub(left_out, "", text, flags=re.DOTALL)
     return " ".join(text.split())
 
 

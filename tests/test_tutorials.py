@@ -82,6 +82,9 @@ def test_a_chapter_runs_to_its_end(number, tmp_path):
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert results["data"] == "digits" and len(results["rows"]) >= 4
     assert all(isinstance(row["value"], (int, float)) for row in results["rows"])
+    for row in results["rows"] if number == 15 else ():  # workers, one killed, and replicas
+        kind = row["measure"].partition(":")[0]
+        assert row["value"] <= {"exact": 1e-11, "same noise": 1e-5}.get(kind, np.inf), row
     source = runner.chapters()[number].read_text(encoding="utf-8")
     pictures = list(folder.glob("*.png"))
     assert len(pictures) == source.count("run.save_figure(")
