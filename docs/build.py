@@ -143,7 +143,7 @@ def chapter_page(path):
         f"{{download}}`Script <../scripts/{path.name}>`",
     ]
     if number:
-        ways.insert(0, f"[中文摘要](../zh/{path.stem}.md)")
+        ways.insert(0, f"[中文导读](../zh/{path.stem}.md)")
         how = f"`python tutorials {number}`"
     else:
         how = f"`python tutorials {path.stem}`"

@@ -27,7 +27,7 @@ MAX_BYTES = 3_000_000  # of the page
 
 
 def latent_explorer(
-    path, models, images, labels, image_shape=(28, 28), title="The latent plane, to touch"
+    path, models, images, labels, image_shape=(28, 28), title="An interactive latent plane"
 ):
     """Write a web page that shows the plane of two latent variables and decodes any place in it.
 

@@ -87,7 +87,7 @@ print("two halves:     ", gradient(slice(0, 4)) / 2 + gradient(slice(4, 8)) / 2)
 #
 # ## The model
 #
-# The VAE of chapter 4 (784–64–64–64–784). Its `train_step` stays as it is; a **strategy** (分布策略) of `tf.distribute` runs it on every **replica** (副本), and its
+# The VAE of chapter 4 (784–64–64–64–784). Its `train_step` stays as it is; a **strategy** (分布式策略) of `tf.distribute` runs it on every **replica** (副本), and its
 # optimizer all-reduces the gradients. Here are two replicas in this process, and a few steps on one batch:
 
 # %%
