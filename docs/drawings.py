@@ -329,7 +329,7 @@ def gan():
         box(514, 20, 702, 94, "generator's loss", "wants *D* near 1", "for fake images",
             colour=ROSE, size=14, bold=True),
         arrow((510, 57), (167, 57), (167, fake - 48), colour=GREEN, dashed=True),
-        label(338, 47, "trains the generator"),
+        label(338, 47, "trains the generator, through D"),
         arrow((608, y + 40), (608, 338)),
         box(514, 342, 702, 416, "discriminator's loss", "wants *D* near 1 for real,",
             "near 0 for fake images", colour=ROSE, size=14, bold=True),

@@ -158,8 +158,8 @@ print(f"PCA              {pca_mse:.5f}")
 
 # %% [markdown]
 # On MNIST, with each of three seeds, ten epochs of the cross-entropy leave less of *both*
-# errors, probably thanks to its gradient. (On the small digits, whose pixels are mostly grey,
-# each loss is best by its own measure.)
+# errors, probably thanks to its gradient. (On the small digits, where half of the pixels are
+# grey, each loss is best by its own measure.)
 #
 # ## Saving, loading, going on
 #
@@ -206,8 +206,9 @@ print("arrays of weights: the layer", len(layer.weights),
       "the builder's encoder", len(new_model().encoder.weights))
 
 # %% [markdown]
-# **A1-14.** A1 §6 (question 1) says that the loss makes sure that the code is small. The loss
-# only asks for good copies. The code is small because we made its layer 64 wide.
+# **A1-14.** A1 §6 (question 1) says that the loss makes sure, among other things, that the code
+# is small. The loss only asks for good copies. The code is small because we made its layer 64
+# wide.
 #
 # ## From the sketch to the package
 #
@@ -216,7 +217,7 @@ print("arrays of weights: the layer", len(layer.weights),
 #
 # | the sketch | `keras_vae.Autoencoder` |
 # |---|---|
-# | trains on whatever it gets | refuses a wrong type, range or shape before a weight moves |
+# | trains on any type and range | refuses a wrong one before a weight moves |
 # | `fit(x, x)` | `fit(x)` is enough |
 # | loads where its class was defined | loads wherever `keras_vae` is imported |
 # | `call` | `encode`, `decode`, `reconstruct` |
@@ -281,8 +282,8 @@ run.finish(data, {
 #    <details><summary>Answer</summary>
 #
 #    Upside down comes out best, then shuffled, then exchanged. The model has learned strokes,
-#    not digits, and strokes are strokes upside down. For the other two, its copies are worse
-#    than the mean of all images.
+#    not digits, and strokes are strokes upside down. The last two come out far worse than the
+#    digits.
 #
 #    ```python
 #    strange = {
@@ -294,6 +295,5 @@ run.finish(data, {
 #    for name, images in strange.items():
 #        error = reconstruction_error(autoencoder, images)["mse"]
 #        print(f"{name}: MSE per pixel {error:.4f}")
-#    print("mean image:", np.mean((x_test - x_test.mean(axis=0)) ** 2))
 #    ```
 #    </details>

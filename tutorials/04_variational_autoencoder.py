@@ -7,10 +7,10 @@
 # chapter](../docs/images/04_generated.png)
 #
 # Nobody wrote these digits: a network drew them. Decode a random code of chapter 1, and you see
-# noise, because most codes belong to no image. A **variational autoencoder** (变分自编码器, VAE)
-# gives each image a small cloud of codes, and makes all clouds together look like one large
-# cloud  around 0. Most points of it then lie near some image's cloud. You need chapters 1 and
-# 2.
+# noise or pieces of strokes, because most codes belong to no image. A
+# **variational autoencoder** (变分自编码器, VAE) gives each image a small cloud of codes, and makes
+# all clouds together look like one large cloud  around 0. Most points of it then lie near some
+# image's cloud. You need chapters 1 and 2.
 #
 # ![Image, encoder, a cloud with mean and spread, a point drawn from it, decoder, copy. One loss
 # compares image and copy, the other the cloud and the prior](../docs/images/vae.svg)
@@ -133,10 +133,11 @@ sketch = train()
 run.save_figure(image_grid(draw(sketch, 50), columns=10), "generated")
 
 # %% [markdown]
-# Many are digits now; all are soft, and some lie between two digits. The deeper networks of
-# chapter 5 and those of chapter 12 do better still. The whole idea is in `compute_losses`; here
-# it is line by line. (The other methods are what Keras wants: `train_step` moves the weights
-# down the gradient of the loss, and `track` keeps the means that `fit` shows.)
+# Many are digits now, at least on MNIST; all are soft, and some lie between two digits. The
+# deeper networks of chapter 5 and those of chapter 12 do better still. The whole idea is in
+# `compute_losses`; here it is line by line. (The other methods are what Keras wants:
+# `train_step` moves the weights down the gradient of the loss, and `track` keeps the means that
+# `fit` shows.)
 #
 # ## Why it works
 #
@@ -145,8 +146,8 @@ run.save_figure(image_grid(draw(sketch, 50), columns=10), "generated")
 # puts out $\log \sigma^2$, which may be any number; $\sigma = e^{\frac12 \log \sigma^2}$ is
 # then positive.
 #
-# **A draw that lets gradients through.** A random draw has no slope: nothing says how it would
-# change with $\mu$. So draw $\varepsilon$ from $N(0, 1)$ first, and compute
+# **A draw that lets gradients through.** A sampler that takes $\mu$ and $\sigma$ as mere
+# settings passes no gradient to them. So draw $\varepsilon$ from $N(0, 1)$ first, and compute
 #
 # $$z = \mu + \sigma\, \varepsilon$$
 #
@@ -202,9 +203,9 @@ for name, q, p in (("draws", cloud, prior), ("exchanged", prior, cloud)):
 #
 # **Why this very sum?** A model that can draw gives each image a probability $p(x)$: the mean
 # of $p(x | z)$ over all $z$ from the prior. That mean is out of reach. But at $\beta = 1$ the
-# sum of the losses is never below $-\log p(x)$. It exceeds it by a KL divergence, that of our
-# cloud $q(z|x)$ from $p(z|x)$, the codes from which the decoder would draw this very image, its
-# **posterior** (后验分布). So
+# sum of the losses, averaged over the draws of z, is never below $-\log p(x)$. It exceeds it by
+# a KL divergence, that of our cloud $q(z|x)$ from $p(z|x)$, the codes from which the decoder
+# would draw this very image, its **posterior** (后验分布). So
 #
 # $$\log p(x) \;\ge\; -\text{reconstruction loss} - \text{KL loss} \;=\; \text{ELBO}$$
 #
@@ -226,11 +227,11 @@ def minus_elbo(vae):
     return logs["reconstruction_loss"] + logs["kl_loss"], logs
 
 
-ours, logs = minus_elbo(sketch)
+(ours, logs), (one_layer, _) = minus_elbo(sketch), minus_elbo(article)
 mu, log_var = map(np.float64, sketch.encoder.predict(x_test, verbose=0))
 noise = np.random.default_rng(seed).normal(size=mu.shape)
 z = mu + np.exp(0.5 * log_var) * noise
-logits = sketch.decoder.predict(z, verbose=0)
+logits = np.float64(sketch.decoder.predict(z, verbose=0))
 nats = np.logaddexp(0, logits) - x_test * logits  # (images, 784)
 kl = -0.5 * (1 + log_var - mu**2 - np.exp(log_var))  # (images, latent_dim)
 for name, value in (("reconstruction_loss", nats), ("kl_loss", kl)):
@@ -238,27 +239,27 @@ for name, value in (("reconstruction_loss", nats), ("kl_loss", kl)):
     print(f"{name:20} Keras {logs[name]:7.3f}  NumPy {in_numpy:7.3f}")
 p = np.float64(x_train.mean(axis=0)).clip(1e-6, 1 - 1e-6)
 mean_image = -np.mean(x_test @ np.log(p) + (1 - x_test) @ np.log(1 - p))
-print(f"−ELBO: the article's networks {minus_elbo(article)[0]:.1f}, "
+print(f"−ELBO: the article's networks {one_layer:.1f}, "
       f"with a hidden layer {ours:.1f}, the mean image {mean_image:.1f}")
 
 # %% [markdown]
 # ## Side by side
 #
-# Four things stop the listing. **A1-9**: its scale is a layer of its own on the pixels, and
-# must be as wide as the hidden layer. **A1-5**: its noise has the shape of a batch whose size
-# is not known yet. **A1-6**: `compile` gets the Huber loss for one output, and the model
-# returns three. **A1-7**: its `sample` sends a code through the layer that reads pixels. (It
-# never calls `sample`; whoever does gets this error.)
+# Two things stop the listing. **A1-5**: its noise has the shape of a batch whose size is not
+# known yet. **A1-6**: `compile` gets the Huber loss for one output, and the model returns
+# three. Two more wait. **A1-9**: its scale is a layer of its own on the pixels, and must be as
+# wide as the hidden layer. **A1-7**: whoever calls its `sample` sends a code through the layer
+# that reads pixels.
 
 # %%
-with mistake("A1-9"):
-    tf.zeros((256, hidden_dim)) + tf.zeros((256, 32))  # mean, and scale
 with mistake("A1-5"):
     tf.random.normal(shape=tf.TensorShape((None, latent_dim)))
 three = keras.Model(image, [decoder(heads[0]), *heads])
 three.compile(optimizer="adam", loss=keras.losses.Huber())
 with mistake("A1-6"):
     three.fit(x_test, x_test, verbose=0)
+with mistake("A1-9"):
+    tf.zeros((256, hidden_dim)) + tf.zeros((256, 32))  # mean, and scale
 with mistake("A1-7"):
     encoder.layers[1](tf.zeros((1, latent_dim)))
 output = tf.constant([-1.0, 0.5, 2.0])
@@ -287,8 +288,9 @@ run.save_figure(figure, "side_by_side")
 # **A2-5.** A2 §3.4 prints the bound with *plus* the squared error: to raise it makes the copies
 # worse. **A2-14.** A2 §3 says that the reparameterisation is there to make codes uncertain. The
 # draw does that; the trick is there for the gradient. **A1-13.** A1 §6 (question 4) would
-# choose β by its score in cross-validation, and names no score. If the score is the loss, the
-# smallest β has the advantage. Chapter 10 chooses by −ELBO.
+# choose hyperparameters, of which β is one, by their score in cross-validation, and names no
+# score. If the score is the loss, the smallest β has the advantage. Chapter 10 chooses by
+# −ELBO.
 #
 # ## From the sketch to the package
 #
@@ -297,7 +299,7 @@ run.save_figure(figure, "side_by_side")
 #
 # | the sketch | `keras_vae.VAE` |
 # |---|---|
-# | trains on whatever it gets | refuses a wrong type, range or shape before a weight moves |
+# | trains on any type and range | refuses a wrong one before a weight moves |
 # | cannot be saved | saves, loads, goes on (chapter 2) |
 # | β is fixed when training starts | `vae.beta = 4.0` acts at once |
 # | pixels | any numbers, by `likelihood="gaussian"` (chapters 5 and 7) |
@@ -312,7 +314,7 @@ run.save_figure(reconstructions(x_test[:10], copies), "reconstructions")
 
 # %% [markdown]
 # A latent variable is **active** (活跃) if its mean differs between images: if the variance of
-# $\mu$ over the test set is above 0.01. The others tell the decoder nothing.
+# $\mu$ over the test set is above 0.01. The others tell the decoder next to nothing.
 #
 # ## What to expect
 
@@ -321,7 +323,7 @@ run.finish(data, {
     "test −ELBO, nats per image": ours,
     "reconstruction loss": logs["reconstruction_loss"],
     "KL loss": logs["kl_loss"],
-    "the article's networks: −ELBO": minus_elbo(article)[0],
+    "the article's networks: −ELBO": one_layer,
     "predicting the mean image": mean_image,
     "KL, Keras against NumPy: difference": abs(logs["kl_loss"] - in_numpy),
     "active units": active_units(vae, x_test),
@@ -342,8 +344,8 @@ run.finish(data, {
 # 2. Why is z computed as μ + σ ε, and not drawn from N(μ, σ²) directly?
 #    <details><summary>Answer</summary>
 #
-#    Both give the same z. But the formula has a derivative with respect to μ and σ, so the
-#    encoder can be trained through it.
+#    Both give z of the same distribution. But the formula has a derivative with respect to μ
+#    and σ, so the encoder can be trained through it.
 #    </details>
 # 3. Why does the second head put out the logarithm of the variance?
 #    <details><summary>Answer</summary>

@@ -54,8 +54,8 @@ passes = {"mnist": 1, "digits": 20}[data]  # few digits: 20 passes an epoch
 #
 # `keras_vae.VAE` computes half of that if it is told that the pixels are normally distributed
 # around the copy, `likelihood="gaussian"`: its reconstruction loss is
-# $\frac12 \lVert x - \hat x \rVert^2$ and a constant. Half of the sum trains like the sum, so
-# half of β goes in.
+# $\frac12 \lVert x - \hat x \rVert^2$ and a constant. Adam takes half of the sum for the sum,
+# so half of β goes in.
 
 # %%
 def build(num_latent, **settings):
@@ -165,7 +165,8 @@ autoencoder.fit(dataset, epochs=plane_epochs)
 # This was a plain autoencoder of the same layers, to compare. It may put a code anywhere, so it
 # leaves **holes** (空洞): places where no image lies, and whose pictures the decoder never
 # learned. To count them, lay 15 × 15 fields over the codes of training images (without the
-# outermost hundredth at each edge). How many fields are empty?
+# outermost hundredth at each edge). How many fields are empty? (The small digits are too few
+# for this count.)
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(13, 5.6), layout="constrained")
@@ -196,9 +197,9 @@ print(page.absolute())
 #
 # The listing of A0 stops five times. **A0-1**: a model is no layer. **A0-4**: there is no layer
 # of a divergence, and a divergence is a number, not a sample. **A0-3**: for the variance it
-# applies the encoder, which reads pixels, to a code. **A0-6**: its data are noise of 28 × 28,
-# for a network of 784 inputs. **A0-5**: `fit` gets no target, and the model returns three
-# outputs.
+# applies the encoder, which reads pixels, to a code (here, flat pixels). **A0-6**: its data are
+# noise of 28 × 28; a dense layer reads rows of 28, puts out 784 numbers for each, and meets 28
+# targets. **A0-5**: `fit` gets no target, and the model returns three outputs.
 
 # %%
 with mistake("A0-1"):
@@ -208,7 +209,8 @@ with mistake("A0-4"):
 with mistake("A0-3"):
     article.encoder(keras.Input((latent_dim,)))
 with mistake("A0-6"):
-    article.encoder(np.random.normal(size=(32, 28, 28)))
+    rows, outputs = np.zeros((2, 28, 28)), np.zeros((2, 28, 784))
+    keras.losses.MeanSquaredError()(rows, outputs)
 image, heads = plane.encoder.input, plane.encoder.output
 three = keras.Model(image, [plane.decoder(heads[0]), *heads])
 three.compile(optimizer="adam", loss="mse")
@@ -229,9 +231,9 @@ figure.axes[0].set(xlim=(-4, 4), ylim=(-4, 4))
 run.save_figure(figure, "relu_mean")
 
 # %% [markdown]
-# **A0-7**: β and the KL are in the formula, and the code has neither (chapter 4, A1-11).
-# **A0-10**: the formula takes the mean of $\log q - \log p$ over the *prior*. That is never
-# positive, so to minimise it drives the clouds away from the prior:
+# **A0-7**: β and the KL are in the formula, and the loss of the code has neither (chapter 4,
+# A1-11). **A0-10**: the formula takes the mean of $\log q - \log p$ over the *prior*. That is
+# never positive, so to minimise it drives the clouds away from the prior:
 
 # %%
 q, p = scipy.stats.norm(1.0, 0.6), scipy.stats.norm(0.0, 1.0)
@@ -269,7 +271,7 @@ run.finish(data, {
 # %% [markdown]
 # ## Three questions
 #
-# 1. Why does the article's loss lead to blurred digits?
+# 1. Why does the article's loss lead to poorer copies?
 #    <details><summary>Answer</summary>
 #
 #    It counts the squared error as if pixels were off by 0.7. So an error costs little beside

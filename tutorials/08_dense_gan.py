@@ -110,7 +110,8 @@ generated = generator.predict(noise, verbose=0)
 run.save_figure(image_grid(generated[:100]), "article_generated")
 
 # %% [markdown]
-# Hard edges, unlike a VAE's; some strokes are torn. Which digits they are is counted below.
+# On MNIST: hard edges, unlike a VAE's, and some torn strokes. Which digits they are is counted
+# below.
 #
 # ## Why it works
 #
@@ -121,7 +122,8 @@ run.save_figure(image_grid(generated[:100]), "article_generated")
 # $$L_D = -E_{\text{real}}[\log D] - E_{\text{fake}}[\log (1 - D)]$$
 #
 # $E$ is a mean over images. In logits, $-\log D = \log (1 + e^{-d})$ is one `softplus`. The
-# article writes the game as one formula. The discriminator raises $V$, the generator lowers it:
+# article writes the game as $\min_G \max_D$ of a function that it does not spell out. It is
+# this one; the discriminator raises it, the generator lowers it:
 #
 # $$\min_G \max_D \; V, \qquad
 # V = E_{\text{real}}[\log D] + E_{\text{fake}}[\log (1 - D)] = -L_D$$
@@ -204,8 +206,8 @@ dataset = batches((x_train, y_train), 128, seed, passes)
 classifier.fit(dataset, epochs=5, verbose=0)
 accuracy = 100 * classifier.evaluate(x_test, y_test, verbose=0)[1]
 even = rng.multinomial(1000, [0.1] * 10, size=10_000) / 10
-print(f"classifier: {accuracy:.1f} % of the test images are right")
-print(f"even: {even.min(1).mean():.1f} to {even.max(1).mean():.1f} %")
+print(f"classifier: {accuracy:.1f} % right; "
+      f"even shares: {even.min(1).mean():.1f} to {even.max(1).mean():.1f} %")
 
 
 def shares(images):
@@ -236,8 +238,7 @@ curves = training_curves(history, ["d_loss", "g_loss"], "nats per image")
 run.save_figure(curves, "training_curves")
 
 # %% [markdown]
-# The losses do not fall to zero, and should not: each measures one player against the other.
-#
+# The losses should not fall to zero: each measures one player against the other.
 # ## From the sketch to the package
 #
 # `keras_vae.GAN` is the same model: with equal weights and equal noise both give equal losses
@@ -245,7 +246,7 @@ run.save_figure(curves, "training_curves")
 #
 # | the sketch | `keras_vae.GAN` |
 # |---|---|
-# | trains on whatever it gets | refuses a wrong type, range or shape before a weight moves |
+# | trains on any type and range | refuses a wrong one before a weight moves |
 # | cannot be saved | saves and loads, with both optimizers |
 # | | `generate`; `evaluate` on held-out images |
 #
@@ -274,7 +275,7 @@ run.save_model(gan, "gan")
 print("share of 0 to 9 in %:", shares(better))
 
 # %% [markdown]
-# The discriminator is less sure; the shares are about as uneven as before.
+# On MNIST the shares are about as uneven as before.
 #
 # ## Side by side
 #
@@ -311,13 +312,15 @@ _, faded = play(ArticleLosses, "article_losses")
 print("A4-3  share of 0 to 9 in %:", shares(faded))
 
 # %% [markdown]
-# Its images have all become alike: the discriminator was sure of them, and its slope was gone.
-# (Exercise 1 has the limits of this.) **A4-5**: it keeps the last batch's loss for the whole
-# epoch. **A4-8**: the batches are the same in each epoch. **A4-9**: only whole batches are
-# seen. **A4-10**: steps 3 and 4 of the text agree with the min–max formula only if its
-# "discriminator's loss" is $V$; the listing's is the opposite. **A4-14**: a discriminator does
-# not put out the difference of two images, but a probability for each. **A4-13**: the text
-# counts one dense layer per network; there are two.
+# On MNIST its images have all become alike. The sigmoid has gone flat: depending on the seed,
+# the discriminator calls every image real, or every generated one fake, and one of the players
+# has no slope left. (Exercise 1 has the limits of this. On the small digits the right losses
+# may fail, too.) **A4-5**: it keeps the last batch's loss for the whole epoch. **A4-8**: the
+# batches are the same in each epoch. **A4-9**: only whole batches are seen. **A4-10**: steps 3
+# and 4 of the text agree with the min–max formula only if its "discriminator's loss" is $V$;
+# the listing's is the opposite. **A4-14**: a discriminator does not put out the difference of
+# two images, but a probability for each. **A4-13**: the text counts one dense layer per
+# network; there are two.
 #
 # ## What to expect
 
@@ -349,7 +352,7 @@ run.finish(data, {
 # 2. Why does the generator not minimise V?
 #    <details><summary>Answer</summary>
 #
-#    Where the discriminator is sure, V is flat: it gives no gradient when it is needed.
+#    Where the discriminator is sure of a fake, V is flat: no gradient when it is needed.
 #    </details>
 # 3. Why count digits, and not only look at the pictures?
 #    <details><summary>Answer</summary>
@@ -364,6 +367,6 @@ run.finish(data, {
 #    `python tutorials 8 learning_rate=0.0002`.
 #    <details><summary>Answer</summary>
 #
-#    Not in our runs: with smaller steps the discriminator was never so sure. A wrong loss may
-#    go unnoticed until some other setting changes.
+#    Not in our runs, with two seeds: with smaller steps the discriminator was never so sure. A
+#    wrong loss may go unnoticed until some other setting changes.
 #    </details>
