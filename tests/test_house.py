@@ -146,6 +146,16 @@ def results_page():
     return table.RESULTS.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_picture_is_seen_on_the_page(path):
+    """A notebook shows what a cell's last line returns; save_figure returns the picture."""
+    cells = re.split(r"^(?=# %%)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    for cell in cells:
+        if "run.save_figure(" in cell and "[markdown]" not in cell.splitlines()[0]:
+            assert ast.unparse(ast.parse(cell).body[-1]).startswith("run.save_figure("), cell
+            assert cell.count("run.save_figure(") == 1, cell
+
+
 def test_the_results_page_and_the_chapters_show_what_the_benchmark_saved():
     report = table.load("mnist")
     assert table.table(report) in results_page() and report["date"] in results_page()

@@ -179,7 +179,6 @@ run.save_figure(
     ),
     "reconstructions",
 )
-run.save_model(autoencoder, "autoencoder")
 
 # %% [markdown]
 # The copies of PCA have waves of grey around the stroke. A linear map even leaves the range
@@ -235,6 +234,7 @@ print("largest difference, sketch against builders:", difference)
 # Each value, and the range in which it is expected with the parameters above, on any machine:
 
 # %%
+run.save_model(autoencoder, "autoencoder")
 run.finish(data, {
     "test cross-entropy, nats per pixel": cross_entropy,
     "test mean squared error per pixel": mse,

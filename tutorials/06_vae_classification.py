@@ -80,9 +80,9 @@ article.fit(
 
 # %%
 predictions = article.predict(x_test, verbose=0)
+print("predictions:", predictions.shape, "labels:", y_test.shape)
 figure = reconstructions(x_test[:10], predictions[:10])
 run.save_figure(figure, "predictions")
-print("predictions:", predictions.shape, "labels:", y_test.shape)
 
 # %% [markdown]
 # **A2-6.** A2 §1 and its conclusion call the VAE a method of classification, and the listing

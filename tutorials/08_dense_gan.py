@@ -227,11 +227,11 @@ print("share of 0 to 9 in %:", shares(generated))
 real = np.concatenate([x_train, x_test])
 search = sklearn.neighbors.NearestNeighbors(n_neighbors=1).fit(real)
 rows = search.kneighbors(generated, return_distance=False)[:, 0]
-pairs = np.concatenate([generated[:10], real[rows[:10]]])
-run.save_figure(image_grid(pairs, columns=10), "nearest")
 share = 100 * len(x_test) / len(real)
 held_out = 100 * np.mean(rows >= len(x_train))
 print(f"nearest is a test image: {held_out:.1f} %; of all: {share:.1f} %")
+pairs = np.concatenate([generated[:10], real[rows[:10]]])
+run.save_figure(image_grid(pairs, columns=10), "nearest")
 
 # %%
 curves = training_curves(history, ["d_loss", "g_loss"], "nats per image")
@@ -265,14 +265,13 @@ def play(kind, name, dropout=0.0, **settings):
     dataset = batches(x_train, batch_size, seed, passes)
     film = SampleGrid(generator, noise[:64], run.folder / name, every=2)
     gan.fit(dataset, epochs=epochs, verbose=0, callbacks=[film])
-    drawn = generator.predict(noise, verbose=0)
-    run.save_figure(image_grid(drawn[:100]), name)
-    return gan, drawn
+    return gan, generator.predict(noise, verbose=0)
 
 
 gan, better = play(GAN, "generated", dropout, label_smoothing=label_smoothing)
 run.save_model(gan, "gan")
 print("share of 0 to 9 in %:", shares(better))
+run.save_figure(image_grid(better[:100]), "generated")
 
 # %% [markdown]
 # On MNIST, with each of three seeds, the shares came out more even than before.
@@ -310,6 +309,7 @@ class ArticleLosses(GAN):
 
 _, faded = play(ArticleLosses, "article_losses")
 print("A4-3  share of 0 to 9 in %:", shares(faded))
+run.save_figure(image_grid(faded[:20], columns=10), "article_losses")
 
 # %% [markdown]
 # On MNIST its images have all become alike. The sigmoid has gone flat: depending on the seed,

@@ -226,6 +226,8 @@ run.save_figure(
                title="least probable (two rows), most probable (two rows)"),
     "least_and_most",
 )
+
+# %%
 run.save_figure(image_grid(vae.generate(50, seed=seed), columns=10, title="generated: means of p(x | z)"), "generated")
 
 # %% [markdown]
