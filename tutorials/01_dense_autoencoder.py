@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 1. Dense autoencoder
 #
-# *Reproduces A4 §2.1, §3.1 and §4.1. 2.4 minutes on two cores.*
+# *Reproduces A4 §2.1, §3.1 and §4.1. 1.1 minutes on two cores.*
 #
 # ![Ten handwritten digits, and under each the copy that the network
 # of this chapter makes of it](../docs/images/01_copies.png)

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 2. The autoencoder as a class
 #
-# *Reproduces A1 §2.1, §3.1 and §4.1. 0.8 minutes on two cores.*
+# *Reproduces A1 §2.1, §3.1 and §4.1. 0.6 minutes on two cores.*
 #
 # ![Ten handwritten digits, and under each its copy from 64 numbers, hard to tell from the
 # original](../docs/images/02_copies.png)

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 4. Variational autoencoder
 #
-# *Reproduces A1 §3.2, §4.2; A2 §2, §3; A3 §2.2, §3.2; A4 §3.2.1. 1.2 minutes on two cores.*
+# *Reproduces A1 §3.2, §4.2; A2 §2, §3; A3 §2.2, §3.2; A4 §3.2.1. 1.0 minutes on two cores.*
 #
 # ![Fifty digits that nobody wrote, drawn by the model of this
 # chapter](../docs/images/04_generated.png)

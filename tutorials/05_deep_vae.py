@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 5. A deeper VAE, β, and the latent plane
 #
-# *Reproduces A0 §3 and §4. 2.5 minutes on two cores.*
+# *Reproduces A0 §3 and §4. 1.9 minutes on two cores.*
 #
 # ![A plane covered with digits that change into each other, decoded from two latent
 # variables](../docs/images/05_latent_plane.png)

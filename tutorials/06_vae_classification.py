@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 6. Classification on what a VAE learned
 #
-# *Reproduces A2 §3 and §4. 4.6 minutes on two cores.*
+# *Reproduces A2 §3 and §4. 2.2 minutes on two cores.*
 #
 # ![Test error against the number of labels, for a classifier on pixels and on the means of two
 # VAEs](../docs/images/06_label_efficiency.png)

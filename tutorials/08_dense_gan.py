@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 8. Dense GAN
 #
-# *Reproduces A4 §2.2.2, §3.2.2 and §4.2. 5.5 minutes on two cores.*
+# *Reproduces A4 §2.2.2, §3.2.2 and §4.2. 2.4 minutes on two cores.*
 #
 # ![A hundred digits drawn by the generator of this chapter](../docs/images/08_generated.png)
 #
