@@ -155,11 +155,16 @@ def run_chapter(path, settings):
         return json.loads(results.read_text(encoding="utf-8")), minutes
 
 
-def save(path, report):
-    """Write a report aside and rename it: the file is whole or what it was."""
+def write(path, text):
+    """Write a text aside and rename it: the file is whole or what it was."""
     aside = path.with_suffix(f".writing{os.getpid()}")
-    aside.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
+    aside.write_text(text, encoding="utf-8")
     aside.replace(path)
+
+
+def save(path, report):
+    """Write a report as JSON, whole or not at all."""
+    write(path, json.dumps(report, indent=1, ensure_ascii=False))
 
 
 def measured(data, seeds, numbers):
@@ -352,7 +357,7 @@ def paste(path, name, text):
     _, end, rest = rest.partition("<!-- end -->\n")
     if not start or not end:
         raise ValueError(f"{path} must have the marks <!-- {name} --> and, below, <!-- end -->")
-    path.write_text(f"{head}{start}\n{text}\n\n{end}{rest}", encoding="utf-8")
+    write(path, f"{head}{start}\n{text}\n\n{end}{rest}")
 
 
 def minutes(report):
@@ -382,7 +387,7 @@ if __name__ == "__main__":
         for kind in ("INTRAOP", "INTEROP"):
             os.environ[f"TF_NUM_{kind}_THREADS"] = str(arguments.threads)
     if arguments.what == "expect":
-        (TUTORIALS / "expected.json").write_text(expect(), encoding="utf-8")
+        write(TUTORIALS / "expected.json", expect())
     elif arguments.what == "check":
         list(measured(arguments.data, arguments.seeds, arguments.chapters))
     else:

@@ -88,10 +88,9 @@ def run(names, seeds):
     """Run these rows with each seed; save after every one of them, and keep what was saved."""
     for name in names:
         what, settings = RUNS[name]
+        measure = run_clusters if what == "clusters.py" else run_chapter
         for seed in seeds:
-            values, versions, minutes = (run_clusters if what == "clusters.py" else run_chapter)(
-                what, settings, seed
-            )
+            values, versions, minutes = measure(what, settings, seed)
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
             entry = {
                 "run": name, "seed": seed, "settings": settings, "minutes": round(minutes, 1),

@@ -54,8 +54,7 @@ def site(tmp_path_factory):
     for name in ("docs", "tutorials", "benchmarks", "keras_vae"):
         ignored = shutil.ignore_patterns("_build", "outputs", "__pycache__")
         shutil.copytree(ROOT / name, copy / name, ignore=ignored)
-    for name in ("README.md", "CONTRIBUTING.md"):
-        shutil.copy(ROOT / name, copy)
+    shutil.copy(ROOT / "CONTRIBUTING.md", copy)
     done = subprocess.run(
         [sys.executable, str(copy / "docs" / "build.py"), "--no-run"], env=environment(),
         capture_output=True, text=True, encoding="utf-8", timeout=300,

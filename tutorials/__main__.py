@@ -357,6 +357,7 @@ def write_notebook(path, settings):
     for cell in page.cells:
         if cell.cell_type == "markdown":
             cell.source = seen_from(target.parent, cell.source)
+    # As report.write_aside does, whose import would load TensorFlow for this.
     aside = target.with_name(f".writing_{os.getpid()}_{target.name}")
     try:
         aside.write_text(nbformat.writes(page), encoding="utf-8")
