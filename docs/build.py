@@ -28,24 +28,6 @@ EXPECTED = TUTORIALS / "expected.json"
 BUILD = HERE / "_build"
 SOURCE = BUILD / "source"
 
-# All chapters at their defaults take longer than anyone waits for a page. Where one is run with
-# other parameters here, its page says so.
-SHORTER = {
-    1: ["epochs=25"],
-    3: ["epochs=20"],
-    5: ["epochs=4", "plane_epochs=8"],
-    6: ["epochs=3", "few_epochs=5", "draws=2"],
-    7: ["epochs=8", "vector_epochs=40", "num_starts=2"],
-    8: ["epochs=6"],
-    9: ["autoencoder_epochs=3", "vae_epochs=3", "gan_epochs=3", "num_images=300"],
-    10: ["search_epochs=4", "num_images=2000", "num_folds=2"],
-    11: ["epochs=2", "denoiser_epochs=3", "noise_levels=(0.1, 0.3, 0.5)"],
-    12: ["epochs=2"],
-    13: ["epochs=6", "num_images=500"],
-    14: ["held_out=(1, 4, 8)"],
-    15: ["epochs=2", "num_steps=10"],
-}
-
 # The picture on the front page that stands for a chapter.
 PICTURES = {
     1: "reconstructions", 2: "copies", 3: "copied_numbers", 4: "generated",
@@ -135,8 +117,7 @@ def terms():
 def chapter_page(path):
     """Return a page of tutorials/ as the notebook that the site runs and shows."""
     number = next((n for n, p in runner.chapters().items() if p == path), None)
-    settings = SHORTER.get(number, [])
-    page = notebook(path, settings)
+    page = notebook(path)
     minutes = re.search(r"[\d.]+ minutes? on two cores", path.read_text(encoding="utf-8"))[0]
     ways = [
         f"{{download}}`Notebook <../notebooks/{path.stem}.ipynb>`",
@@ -149,8 +130,6 @@ def chapter_page(path):
         how = f"`python tutorials {path.stem}`"
     told = f"Run it yourself: {how}, {minutes}, after [two lines of installing](../start.md)."
     told += " A0 to A4 are [the five articles](../articles.md)."
-    if settings:
-        told += f" This page was made with `{' '.join(settings)}`, to be built in less time."
     title, _, rest = page.cells[0].source.partition("\n")
     bar = f"::::{{div}} ways\n{' · '.join(ways)}\n::::\n\n{told}"
     page.cells[0].source = f"{title}\n\n{bar}\n{rest}"

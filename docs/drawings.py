@@ -247,8 +247,8 @@ def vae():
     top, bottom = 100, 326  # of the way in and of the way out
     x, y, radius = 582, 154, 98  # of the prior
     others = [
-        (-64, -30, 18, 13), (-8, -62, 22, 15), (52, -42, 16, 22), (58, 22, 24, 17), (6, 2, 15, 18),
-        (18, 58, 20, 23), (-25, -22, 14, 12), (55, 57, 13, 15),
+        (-54, -28, 34, 27), (-6, -58, 38, 28), (48, -44, 30, 36), (60, 20, 32, 38), (14, 4, 30, 32),
+        (10, 62, 38, 29), (-20, -20, 27, 25), (44, 54, 28, 32),
     ]
     return card(
         416,
@@ -268,15 +268,15 @@ def vae():
         label(x, y - radius - 18, "prior *N*(0, *I*)"),
         circle(x, y, radius, INK, dashed=True),
         *(cloud(x + right, y + down, *radii, "#777777") for right, down, *radii in others),
-        cloud(x - 44, y + 26, 27, 20, INDIGO, width=2),
+        cloud(x - 48, y + 34, 36, 28, INDIGO, width=2),
         line((344, top - 22), (362, top), (344, top + 22)),
-        arrow((362, top), (x - 70, y + 14)),
+        arrow((362, top), (x - 82, y + 22)),
         label(402, top - 14, "cloud *N*(*μ*, *σ*²)", anchor="start"),
         label(650, bottom - 54, "one small cloud", "for each image", size=14),
         # Out: a point of the cloud, the decoder, the copy.
-        circle(x - 36, y + 30, 4, INK, filled=True),
-        arrow((x - 36, y + 30), (x - 36, bottom - 24)),
-        label(x - 22, y + 64, "*z*"),
+        circle(x - 58, y + 30, 4, INK, filled=True),
+        label(x - 46, y + 38, "*z*"),
+        arrow((x - 48, y + 64), (x - 48, bottom - 24)),
         box(484, bottom - 20, 608, bottom + 20, "*z* = *μ* + *σ* *ε*", colour=SAND, outline=INK),
         label(546, bottom + 44, "drawn from the cloud", size=14),
         arrow((636, bottom), (612, bottom)),
@@ -294,8 +294,8 @@ def vae():
         arrow((63, top + 39), (63, 184)),
         arrow((63, bottom - 39), (63, 242)),
         box(256, 188, 424, 238, "KL loss", "cloud against prior", colour=ROSE, bold=True),
-        arrow((x - 73, y + 30), (428, 204)),
-        arrow((x - 69, y + 70), (428, 224)),
+        arrow((x - 87, y + 36), (428, 204)),
+        arrow((x - 65, y + 75), (428, 224)),
     )
 
 

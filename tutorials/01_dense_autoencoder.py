@@ -49,9 +49,11 @@ batch_size = 256  # A4: 256
 # %% [markdown]
 # ## Data
 #
-# Each image is one row of 28 × 28 = 784 numbers between 0 (black) and 1 (white). The network
-# learns from the **training set** (训练集). The **test set** (测试集) is kept apart, to see what the
-# network does with images that it has never met.
+# Each image is one row of 28 × 28 = 784 numbers between 0 (black) and 1 (white). MNIST has
+# 70 000 of them. Where it cannot be had, the chapter takes 1797 *small digits* that come with
+# scikit-learn, enlarged from 8 × 8 pixels. The network learns from the **training set** (训练集).
+# The **test set** (测试集) is kept apart, to see what the network does with images that it has
+# never met.
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -80,11 +82,12 @@ autoencoder.summary()
 # **loss** (损失函数) is a single number that says how far the copies are from the images. Training
 # takes one **batch** (批次) of images after another, and each time it moves the weights a small
 # step downhill, so that the loss falls. The rule for the steps is the **optimizer** (优化器), here
-# Adam. An **epoch** (轮次) is one pass over the training set (on the small digits, twenty).
-# `compile` names optimizer and loss, `fit` trains, and `val_loss` is the loss on the test set.
+# Adam. An **epoch** (轮次) is one pass over the training set. (The small digits are so few that
+# here an epoch takes each of them twenty times: that is what `passes` says.)
 #
-# Optimizer, loss and epochs are the article's; the loss is explained below. `batches` shuffles
-# the images anew in each epoch.
+# `batches` cuts the training set into batches, in a new order for each pass. `compile` names
+# optimizer and loss, `fit` trains, and `val_loss` is the loss on the test set. Optimizer, loss
+# and epochs are the article's; the loss is explained below.
 
 # %%
 autoencoder.compile(optimizer="adam", loss="binary_crossentropy")
@@ -128,9 +131,9 @@ print("largest difference from Keras's copies:", np.abs(x_hat - copies).max())
 # \big[ x_i \log \hat x_i + (1 - x_i) \log (1 - \hat x_i) \big]$$
 #
 # The first is the **mean squared error** (均方误差, MSE). The second, the **cross-entropy** (交叉熵),
-# reads $\hat x_i$ as the probability that the pixel is white, and grows with every bit of
-# confidence in the wrong colour; it is the loss above. Its unit is the **nat** (奈特), because
-# its logarithm is the natural one. Of both, less is better.
+# reads $\hat x_i$ as the probability that the pixel is white, and grows the surer the copy is
+# of the wrong colour; it is the loss above. Its unit is the **nat** (奈特), because its logarithm
+# is the natural one. Of both, less is better.
 
 # %%
 p = x_hat.astype("float64").clip(1e-7, 1 - 1e-7)  # no log 0
@@ -183,15 +186,19 @@ run.save_figure(
 # %% [markdown]
 # The copies of PCA have waves of grey around the stroke. A linear map even leaves the range
 # from 0 to 1; the picture cuts that off, the number above does not. On MNIST the network's
-# error is about six tenths of PCA's (two thirds, if PCA's copies are cut off), although it was
-# trained with another loss. (A number of the code that is 0 for every image would tell the
-# decoder nothing; the line above counts the others.) (The small digits were 8 × 8 pixels,
-# enlarged by a linear map: there PCA wins.)
+# error is about six tenths of PCA's, although it was trained with another loss. It may do what
+# no linear map can: its ReLU and its sigmoid cut off what is too small or too large. To cut off
+# PCA's copies after the fact wins back only a part of the difference. The small digits were
+# 8 × 8 pixels, enlarged by a linear map: there PCA wins.
+#
+# A number of the code that is 0 for every image would tell the decoder nothing; the last line
+# above counts the others.
 #
 # ## Side by side
 #
 # **A4-1.** The listing trains on `x_train`, which no line of it makes. Here is its last line,
-# run where there is nothing but the model:
+# run where there is nothing but the model. (`exec` runs a text as code, with no other names
+# than those of the dictionary behind it. `mistake` prints the error, and the chapter goes on.)
 
 # %%
 with mistake("A4-1"):
@@ -261,7 +268,7 @@ run.finish(data, {
 #    <details><summary>Answer</summary>
 #
 #    It is the best of all *linear* encoders and decoders, in squared error on the training
-#    images. The network's sigmoid is not linear.
+#    images. The network is not linear: its ReLU and its sigmoid cut off what is out of range.
 #    </details>
 #
 # ## Exercises

@@ -113,11 +113,14 @@ print("cross-entropy ", -np.log(x_hat).round(4))
 # that is sure and wrong.
 #
 # **Training follows the slope of the loss.** That slope, with respect to a weight or to any
-# other number, is the **gradient** (梯度). Let $a$ be what goes into the sigmoid. Its slope is
-# $\hat x (1 - \hat x)$, so the gradients with respect to $a$ are
+# other number, is the **gradient** (梯度). Let $a$ be what goes into the sigmoid, so that
+# $\hat x$ is the sigmoid of $a$, whose slope is $\hat x (1 - \hat x)$. By the chain rule, each
+# gradient with respect to $a$ is the slope of the loss times the slope of the sigmoid:
 #
-# $$\frac{\partial}{\partial a} (x - \hat x)^2 = -2 (x - \hat x)\, \hat x (1 - \hat x) \qquad
-# \frac{\partial}{\partial a} \text{cross-entropy} = \hat x - x$$
+# $$\frac{\partial}{\partial a} (x - \hat x)^2 = -2 (x - \hat x) \cdot \hat x (1 - \hat x)$$
+#
+# $$\frac{\partial}{\partial a} \text{cross-entropy}
+# = \frac{\hat x - x}{\hat x (1 - \hat x)} \cdot \hat x (1 - \hat x) = \hat x - x$$
 
 # %%
 print("squared error ", (-2 * (x - x_hat) * x_hat * (1 - x_hat)).round(4))
@@ -125,8 +128,8 @@ print("cross-entropy ", (x_hat - x).round(4))
 
 # %% [markdown]
 # Look at the last column: the copy is almost as wrong as can be, and the squared error has
-# almost no slope, because $\hat x (1 - \hat x)$ is close to 0. The cross-entropy has its
-# steepest slope there.
+# almost no slope, because $\hat x (1 - \hat x)$ is close to 0. In the cross-entropy this factor
+# has cancelled, and its slope is steepest there.
 #
 # ## The numbers
 #
@@ -142,8 +145,9 @@ trained_with_mse.fit(
 )
 
 # %% [markdown]
-# `reconstruction_error` gives both errors of a model on the test set. PCA is the yardstick of
-# chapter 1.
+# `reconstruction_error` gives both errors of a model on the test set. Compare down a column,
+# never across: these are two quantities, and only the cross-entropy has a floor above 0. PCA is
+# the yardstick of chapter 1; its copies leave the range from 0 to 1 and have no cross-entropy.
 
 # %%
 bce = reconstruction_error(autoencoder, x_test)

@@ -39,7 +39,7 @@ epochs = 100  # A3: 100
 batch_size = 32  # A3: 32
 num_samples = 1000  # A3: 1000
 l2 = 0.001  # factor of the penalty on weights
-l1 = 0.01  # of the penalty on codes (0.0003 on Keras 3.12, which adds rows up)
+l1 = 0.01  # of the penalty on codes (Keras 3.12 adds up a batch: take 0.0003)
 image_epochs = 10  # of the autoencoder for digits
 
 # %% [markdown]
@@ -112,8 +112,8 @@ table = {}
 def measure(name, model, *rows):
     """Print the mean squared error on training rows and on fresh ones."""
     table[name] = [reconstruction_error(model, x)["mse"] for x in rows]
-    train, fresh = table[name]
-    print(f"{name:24} training rows {train:.3f}  fresh rows {fresh:.3f}")
+    trained_on, fresh = table[name]
+    print(f"{name:24} training rows {trained_on:.3f}  fresh {fresh:.3f}")
 
 
 best = np.mean((noise - noise.clip(0, 1)) ** 2)
@@ -127,8 +127,8 @@ measure("linear output", train(noise, code=100), noise, fresh_noise)
 # rows by heart. This is **overfitting** (过拟合).
 #
 # **A3-1, the code.** The article's "code" has 100 numbers for 100 numbers: nothing was made
-# smaller. (On fresh rows 37 % of the variance gets through, because hidden layers of 50 stand
-# in the way.) The second change is a code of ten.
+# smaller. (That fresh rows do not get through whole is due to the hidden layers of 50.) The
+# second change is a code of ten.
 #
 # **A3-3, the data.** In independent numbers there is nothing to find: no number tells anything
 # about another. The third change is data with structure. `make_vectors` draws a point $u$ in
@@ -155,10 +155,12 @@ run.save_figure(figure, "copied_numbers")
 # %% [markdown]
 # ## Why it works
 #
-# **How good can a code of ten be?** The best linear one is PCA's (chapter 1). Its error is the
-# variance in the directions that it leaves out. The variances along the directions that PCA
-# finds are the eigenvalues $\lambda_1 \ge \lambda_2 \ge \dots$ of the covariance matrix, so on
-# the training rows PCA with $k$ numbers leaves, per number of the row,
+# **How good can a code of ten be?** The best linear one is PCA's (chapter 1). PCA turns the
+# axes of the 100 dimensions so that the first new axis carries as much variance as one axis
+# can, the second as much of the rest, and so on. Linear algebra has these variances: they are
+# the eigenvalues $\lambda_1 \ge \lambda_2 \ge \dots$ of the covariance matrix, the table of how
+# any two of the 100 numbers vary together. What PCA with $k$ numbers leaves out is the variance
+# along all other axes. Per number of a row, on the training rows, that is
 #
 # $$\frac1{100} \sum_{i > k} \lambda_i$$
 

@@ -6,11 +6,10 @@
 # ![Fifty digits that nobody wrote, drawn by the model of this
 # chapter](../docs/images/04_generated.png)
 #
-# Nobody wrote these digits: a network drew them. Decode a random code of chapter 1, and you see
-# noise or pieces of strokes, because most codes belong to no image. A
-# **variational autoencoder** (变分自编码器, VAE) gives each image a small cloud of codes, and makes
-# all clouds together look like one large cloud  around 0. Most points of it then lie near some
-# image's cloud. You need chapters 1 and 2.
+# A network drew these digits. Decode a random code of chapter 1, and you see noise or pieces of
+# strokes, because most codes belong to no image. A **variational autoencoder** (变分自编码器, VAE)
+# gives each image a small cloud of codes, and makes all clouds together look like one large
+# cloud around 0. Most of its points lie in some image's cloud. You need chapters 1 and 2.
 #
 # ![Image, encoder, a cloud with mean and spread, a point drawn from it, decoder, copy. One loss
 # compares image and copy, the other the cloud and the prior](../docs/images/vae.svg)
@@ -134,9 +133,8 @@ run.save_figure(image_grid(draw(sketch, 50), columns=10), "generated")
 
 # %% [markdown]
 # Many are digits now, at least on MNIST; all are soft, and some lie between two digits. The
-# deeper networks of chapter 5 and those of chapter 12 do better still. The whole idea is in
-# `compute_losses`; here it is line by line. (The other methods are what Keras wants:
-# `train_step` moves the weights down the gradient of the loss, and `track` keeps the means that
+# whole idea is in `compute_losses`; here it is line by line. (The other methods are what Keras
+# wants: `train_step` moves the weights down the gradient, and `track` keeps the means that
 # `fit` shows.)
 #
 # ## Why it works
@@ -172,10 +170,11 @@ print([f"{gradient:.2f}" for gradient in tape.gradient(mean_square, both)])
 # $$-\log p(x | z) = -\sum_i \big[ x_i \log \hat x_i + (1 - x_i) \log (1 - \hat x_i) \big]
 # = \sum_i \big[ \log (1 + e^{l_i}) - x_i l_i \big]$$
 #
-# The second form has no logarithm that could become infinite; `softplus` is its first term. The
-# sum is written $-\log p(x | z)$ because, for pixels that are 0 or 1, $p(x | z)$ is the
-# probability of the image if each pixel is white with probability $\hat x_i$: its
-# **likelihood** (似然).
+# The second form follows from $\log \hat x = l - \log (1 + e^l)$ and
+# $\log (1 - \hat x) = -\log (1 + e^l)$. Nothing in it can become infinite; `softplus` is its
+# first term. The sum is written $-\log p(x | z)$ because, for pixels that are 0 or 1,
+# $p(x | z)$ is the probability of the image if each pixel is white with probability $\hat x_i$:
+# its **likelihood** (似然).
 #
 # **The KL loss** holds the clouds together. The large cloud is the **prior** (先验分布),
 # $p(z) = N(0, 1)$ for each latent variable. How far a cloud is from it is measured by the
@@ -196,23 +195,31 @@ for name, q, p in (("draws", cloud, prior), ("exchanged", prior, cloud)):
 # the KL is not the distance that A1 §3.2.2 calls it: a distance is the same both ways.
 #
 # The reconstruction loss alone would make the clouds small and move them far apart, since noise
-# in z spoils the copy. The KL loss alone would make each cloud equal to the prior. Their sum
-# finds a middle, and a weight of the KL, **beta** (权重系数 β), moves it. A1 §3.2.2 calls them
-# *generator loss* and *encoder loss* (**A1-15**), but the first trains the encoder just as
-# well.
+# in z spoils the copy: fine copies, but a random code lies between the clouds. The KL loss
+# alone would make each cloud equal to the prior: z tells nothing, and all copies are the same.
+# Their sum finds a middle, and a weight of the KL, **beta** (权重系数 β), moves it. A1 §3.2.2 calls
+# them *generator loss* and *encoder loss* (**A1-15**), but the first trains both networks.
 #
 # **Why this very sum?** A model that can draw gives each image a probability $p(x)$: the mean
-# of $p(x | z)$ over all $z$ from the prior. That mean is out of reach. But at $\beta = 1$ the
-# sum of the losses, averaged over the draws of z, is never below $-\log p(x)$. It exceeds it by
-# a KL divergence, that of our cloud $q(z|x)$ from $p(z|x)$, the codes from which the decoder
-# would draw this very image, its **posterior** (后验分布). So
+# of $p(x | z)$ over all $z$ from the prior. That mean is out of reach, so take a detour. Some
+# codes are more likely than others to have led to the image $x$; their distribution $p(z | x)$
+# is its **posterior** (后验分布). The probability of code and image together can be written in two
+# ways, $p(x)\, p(z|x) = p(x|z)\, p(z)$. Solve for $p(x)$, divide and multiply by $q(z | x)$,
+# and take the logarithm:
+#
+# $$\log p(x) = \log p(x|z) - \log \frac{q(z|x)}{p(z)} + \log \frac{q(z|x)}{p(z|x)}$$
+#
+# The left side does not depend on $z$, so it is also the mean of the right side over the cloud
+# $q(z | x)$. Then the first term becomes minus the reconstruction loss, the second minus the KL
+# loss, and the third the KL divergence of the cloud from the posterior. That is never negative:
+# as $\log t \le t - 1$, minus a KL is at most the mean over $q$ of $p / q - 1$, which is 0. So
 #
 # $$\log p(x) \;\ge\; -\text{reconstruction loss} - \text{KL loss} \;=\; \text{ELBO}$$
 #
 # The right side is the **evidence lower bound** (证据下界, ELBO). Training raises it: the smaller
-# −ELBO, the better. (Grey pixels have no $p(x)$ in this sense; there it is a loss like any
-# other.) A4 §3.2.1 prints the loss without the KL (**A4-2**), and A2 §3.3 has the
-# reconstruction twice (**A2-8**).
+# −ELBO, the better. (A grey pixel is not drawn as black or white; for grey images −ELBO is a
+# loss, and no bound. Chapter 13 measures the bound on images of black and white.) A4 §3.2.1
+# prints the loss without the KL (**A4-2**), A2 §3.3 has the reconstruction twice (**A2-8**).
 #
 # ## The numbers
 #
@@ -245,11 +252,10 @@ print(f"−ELBO: the article's networks {one_layer:.1f}, "
 # %% [markdown]
 # ## Side by side
 #
-# Two things stop the listing. **A1-5**: its noise has the shape of a batch whose size is not
-# known yet. **A1-6**: `compile` gets the Huber loss for one output, and the model returns
-# three. Two more wait. **A1-9**: its scale is a layer of its own on the pixels, and must be as
-# wide as the hidden layer. **A1-7**: whoever calls its `sample` sends a code through the layer
-# that reads pixels.
+# Two things stop the listing. **A1-5**: it draws its noise in the shape of a batch, whose size
+# is not known while Keras builds the model. **A1-6**: its model returns three outputs, and
+# `compile` gets a loss for one. (Two more wait for whoever changes it or calls its `sample`:
+# **A1-7** and **A1-9**, in `tutorials/errata.md`.)
 
 # %%
 with mistake("A1-5"):
@@ -258,19 +264,16 @@ three = keras.Model(image, [decoder(heads[0]), *heads])
 three.compile(optimizer="adam", loss=keras.losses.Huber())
 with mistake("A1-6"):
     three.fit(x_test, x_test, verbose=0)
-with mistake("A1-9"):
-    tf.zeros((256, hidden_dim)) + tf.zeros((256, 32))  # mean, and scale
-with mistake("A1-7"):
-    encoder.layers[1](tf.zeros((1, latent_dim)))
 output = tf.constant([-1.0, 0.5, 2.0])
 print("A1-4  σ, article:", tf.exp(tf.math.log(output)).numpy())
 print("      σ, here:   ", tf.exp(0.5 * output).numpy())
 
 # %% [markdown]
-# **A1-4** is silent: the listing exponentiates the logarithm of a linear output. So its
-# $\sigma$ is the output itself, and NaN wherever the output is negative. Two more are silent.
-# **A1-11**: with all else mended, the loss still has no KL. **A1-3**: the mean comes out of a
-# ReLU, so it is never negative. Each model below differs from ours in that one point:
+# **A1-4** raises no error: the listing takes the logarithm of a linear output, and then the
+# exponential. So its $\sigma$ is the output itself, and not a number (NaN) wherever that is
+# negative. Nor do the next two. **A1-11**: with all else mended, the loss still has no KL.
+# **A1-3**: the mean comes out of a ReLU, so it is never negative. Each model below differs from
+# ours in that one point:
 
 # %%
 without_kl, relu_mean = train(beta=0.0), train(mean_activation="relu")
@@ -282,16 +285,14 @@ figure = image_grid(np.concatenate(pictures), 20, title=", ".join(names))
 run.save_figure(figure, "side_by_side")
 
 # %% [markdown]
-# Without the KL, −ELBO, where the KL is counted all the same, is far worse, and so is the
-# picture. With a ReLU mean the bound is worse by more than ten nats on MNIST; the eye hardly
-# sees it.
+# Trained without the KL, a model has a far worse −ELBO (where the KL counts all the same), and
+# a far worse picture. With a ReLU mean, −ELBO is worse by more than ten nats on MNIST, and the
+# eye hardly sees it. The article's networks are as bad, and draw blots. So look at both: −ELBO
+# says how probable the images are to the model, and not how its own drawings look.
 #
 # **A2-5.** A2 §3.4 prints the bound with *plus* the squared error: to raise it makes the copies
 # worse. **A2-14.** A2 §3 says that the reparameterisation is there to make codes uncertain. The
-# draw does that; the trick is there for the gradient. **A1-13.** A1 §6 (question 4) would
-# choose hyperparameters, of which β is one, by their score in cross-validation, and names no
-# score. If the score is the loss, the smallest β has the advantage. Chapter 10 chooses by
-# −ELBO.
+# draw does that; the trick is there for the gradient.
 #
 # ## From the sketch to the package
 #

@@ -52,10 +52,10 @@ passes = {"mnist": 1, "digits": 20}[data]  # few digits: 20 passes an epoch
 #
 # $$L = \lVert x - \hat x \rVert^2 + \beta\, D_{KL}$$
 #
-# `keras_vae.VAE` computes half of that if it is told that the pixels are normally distributed
-# around the copy, `likelihood="gaussian"`: its reconstruction loss is
-# $\frac12 \lVert x - \hat x \rVert^2$ and a constant. Adam takes half of the sum for the sum,
-# so half of β goes in.
+# `keras_vae.VAE` takes pixels for normally distributed around the copy if it is told
+# `likelihood="gaussian"`. Its reconstruction loss is then $\frac12 \lVert x - \hat x \rVert^2$
+# and a constant. Give it $\beta / 2$ as well, and its whole loss is half of $L$: the same
+# weights are best for both.
 
 # %%
 def build(num_latent, **settings):
@@ -85,9 +85,9 @@ run.save_figure(image_grid(drawn, columns=10), "article_generated")
 # $$-\log p(x | z) = \frac{1}{2 s^2} \lVert x - \hat x \rVert^2 + \text{a constant}$$
 #
 # The article's loss leaves out the factor, so it has chosen $s^2 = \frac12$: it takes pixels
-# between 0 and 1 to be off by 0.7. If pixels are that noisy, an error costs little beside the
-# KL, and the code need not tell much about the image. β and $s^2$ turn the same knob, and the
-# article turns it unseen (**A0-15**). The cross-entropy leaves β alone. Here is the same VAE
+# between 0 and 1 to be off by $s = 0.7$. If pixels are that noisy, an error costs little beside
+# the KL, and the code need not tell much about the image. β and $s^2$ turn the same knob, and
+# the article turns it unseen (**A0-15**). The cross-entropy has no $s$. Here is the same VAE
 # with it, and nothing else changed:
 
 # %%
@@ -140,7 +140,9 @@ run.save_figure(figure, "generated")
 #
 # The space of all codes is the **latent space** (隐空间). With two latent variables it is a plane,
 # and we can look at all of it. While the model trains, `SampleGrid` draws the plane every other
-# epoch: `film/samples.gif` in the run's folder is the animation.
+# epoch: `film/samples.gif` in the run's folder is the animation. In the picture below, each
+# step holds as much of the prior as any other, so steps are wider far from 0, where codes are
+# rare.
 
 # %%
 plane = build(2)
@@ -242,12 +244,10 @@ for name, over in (("q(z|x)", q), ("the prior, A0-10", p)):
     print("mean over", name, np.mean(q.logpdf(z) - p.logpdf(z)).round(2))
 
 # %% [markdown]
-# **A0-9**: the KL is no measure of uncertainty. It is 0 for the prior's own mean and variance,
-# and grows when the variance rises or falls, or the mean moves. **A0-11**: no z is drawn in the
-# printed error. **A0-12**: the prior has no parameters to learn, and z is not the noise; ε is.
-# **A0-14**: $q(z|x)$ is no model of the data, but of one image's code. **A0-8**: a VAE plays no
-# game like that of chapter 8, and it is older. **A0-16**: the decoder has four layers, not
-# three.
+# **A0-9**: A0 §3 calls the KL the encoder's uncertainty. But it is 0 for the prior's own mean
+# and variance, and grows when the variance rises or falls, or the mean moves. Sentences that
+# no code shows wrong, **A0-8**, **A0-11**, **A0-12**, **A0-14** and **A0-16**, stand with an
+# answer each in `tutorials/errata.md`.
 #
 # ## What to expect
 
@@ -285,7 +285,8 @@ run.finish(data, {
 # 3. Why does a VAE have fewer holes than an autoencoder?
 #    <details><summary>Answer</summary>
 #
-#    The KL pulls all clouds towards one prior. An autoencoder may put a code anywhere.
+#    The KL pulls all clouds towards one prior, so they fill it side by side. An autoencoder may
+#    put a code anywhere.
 #    </details>
 #
 # ## Exercises
