@@ -103,7 +103,7 @@ copies = autoencoder.predict(x_test, verbose=0)
 run.save_figure(reconstructions(x_test[:10], copies[:10]), "copies")
 
 # %% [markdown]
-# The copies are a little soft, and there is no doubt which digit each one is.
+# The copies are a little soft, and there is hardly any doubt which digit each one is.
 #
 # ## Why it works
 #
@@ -145,8 +145,8 @@ print(f"cross-entropy, NumPy {cross_entropy:.5f}, Keras {in_keras:.5f}")
 # %% [markdown]
 # **The floor of the loss.** A cross-entropy does not reach 0, even for a perfect copy: a grey
 # pixel, read as a probability, stays uncertain. The least value is that at $\hat x = x$, where
-# the slope is 0. On MNIST this floor is 0.058 of the 0.093 that the network reaches, so look at
-# the distance to the floor, not to 0.
+# the slope, $(\hat x - x) / (\hat x (1 - \hat x))$ for each pixel, is 0. On MNIST this floor is
+# 0.058 of the 0.093 that the network reaches, so look at the distance to the floor, not to 0.
 
 # %%
 p = x_test.astype("float64").clip(1e-7, 1 - 1e-7)
@@ -160,9 +160,9 @@ run.save_figure(figure, "training_curves")
 # ## The numbers
 #
 # Is a network better at this than linear algebra? The yardstick is
-# **principal component analysis** (主成分分析, PCA). With 32 components, it finds the linear encoder
-# and decoder of 32 numbers (its components) that have the least squared error on the training
-# images.
+# **principal component analysis** (主成分分析, PCA). It describes an image by 32 numbers, too: how
+# much of each of 32 fixed patterns, its components, to add up. Of all linear encoders and
+# decoders it finds those with the least squared error on the training images.
 
 # %%
 pca = sklearn.decomposition.PCA(code_dim, random_state=seed).fit(x_train)
@@ -185,11 +185,11 @@ run.save_figure(
 
 # %% [markdown]
 # The copies of PCA have waves of grey around the stroke. A linear map even leaves the range
-# from 0 to 1; the picture cuts that off, the number above does not. On MNIST the network's
+# from 0 to 1; the picture cuts that off, PCA's first number does not. On MNIST the network's
 # error is about six tenths of PCA's, although it was trained with another loss. It may do what
 # no linear map can: its ReLU and its sigmoid cut off what is too small or too large. To cut off
-# PCA's copies after the fact wins back only a part of the difference. The small digits were
-# 8 × 8 pixels, enlarged by a linear map: there PCA wins.
+# PCA's copies after the fact wins back only a part of the difference. (The small digits were
+# 8 × 8 pixels, enlarged by a linear map. 64 numbers would hold them whole, and PCA wins.)
 #
 # A number of the code that is 0 for every image would tell the decoder nothing; the last line
 # above counts the others.

@@ -10,8 +10,8 @@
 # from the originals. The model behind them can be saved to a file, loaded in another program,
 # and trained further there.
 #
-# For that it becomes a **class** (类): a kind of object, with what belongs to it and what it can
-# do. Ours is derived from `keras.Model` (**subclassing**, 子类化) and inherits `fit`, `predict`
+# For that it becomes a **class** (类), which holds data together with the functions that work on
+# them. Ours is derived from `keras.Model` (**subclassing**, 子类化) and inherits `fit`, `predict`
 # and `save`. You need chapter 1 for what an autoencoder, a loss and an epoch are.
 #
 # The article's formula and its code disagree about the loss. Which one is better? We train with
@@ -115,7 +115,8 @@ print("cross-entropy ", -np.log(x_hat).round(4))
 # **Training follows the slope of the loss.** That slope, with respect to a weight or to any
 # other number, is the **gradient** (梯度). Let $a$ be what goes into the sigmoid, so that
 # $\hat x$ is the sigmoid of $a$, whose slope is $\hat x (1 - \hat x)$. By the chain rule, each
-# gradient with respect to $a$ is the slope of the loss times the slope of the sigmoid:
+# gradient with respect to $a$, written $\partial / \partial a$, is the slope of the loss times
+# that of the sigmoid:
 #
 # $$\frac{\partial}{\partial a} (x - \hat x)^2 = -2 (x - \hat x) \cdot \hat x (1 - \hat x)$$
 #
@@ -161,15 +162,16 @@ print(f"squared error    {mse['mse']:.5f}    {mse['cross_entropy']:.5f}")
 print(f"PCA              {pca_mse:.5f}")
 
 # %% [markdown]
-# On MNIST, with each of three seeds, ten epochs of the cross-entropy leave less of *both*
-# errors, probably thanks to its gradient. (On the small digits, where half of the pixels are
-# grey, each loss is best by its own measure.)
+# On MNIST ten epochs of the cross-entropy leave less of *both* errors, with each of the three
+# seeds of `docs/results.md`. Probably its gradient is the reason. On the small digits each loss
+# is best by its own measure.
 #
 # ## Saving, loading, going on
 #
 # A file has to say how to make the model again. `get_config` writes down the encoder and the
 # decoder, and `from_config` puts them together. The line above the class gives it a name, by
-# which a file can ask for it. No code is read from the file: Keras's safe mode stays on.
+# which a file can ask for it. No code is read from the file, so a stranger's file can run none:
+# Keras calls this its safe mode.
 
 # %%
 run.save_model(autoencoder, "sketch")

@@ -9,12 +9,12 @@
 #
 # Each point is one number: its horizontal position is what went into an autoencoder, its
 # vertical position what came out. On the left is the article's model. It learned next to
-# nothing, and its listing hides that among a thousand numbers. On the right is the network
-# after three changes, which you will make one after the other; the last one changes the data.
+# nothing, and its listing prints a thousand errors instead of their mean. On the right is the
+# network after three changes, which you will make one by one; the last one changes the data.
 #
 # The data are rows of 100 numbers of any sign. Two questions: what can a narrow code keep, and
-# what do penalties on weights and codes do? Real digits come back at the end. You need chapters
-# 1 and 2.
+# what happens if the loss charges for large weights or codes as well, that is, *regularises*
+# them? Real digits come back at the end. You need chapters 1 and 2.
 
 # %%
 import keras
@@ -39,7 +39,7 @@ epochs = 100  # A3: 100
 batch_size = 32  # A3: 32
 num_samples = 1000  # A3: 1000
 l2 = 0.001  # factor of the penalty on weights
-l1 = 0.01  # of the penalty on codes (Keras 3.12 adds up a batch: take 0.0003)
+l1 = 0.01  # of the penalty on codes (Keras 3.12 sums it over a batch: 0.0003)
 image_epochs = 10  # of the autoencoder for digits
 
 # %% [markdown]
@@ -93,7 +93,7 @@ copied_numbers(ax, printed, noise, "the article's model")
 run.save_figure(figure, "article")
 
 # %% [markdown]
-# Good copies would lie on the grey line. No copy is below 0, and few follow their number.
+# Good copies would lie on the line. No copy is below 0, and few follow their number.
 #
 # ## Side by side: three changes
 #
@@ -123,12 +123,11 @@ measure("linear output", train(noise, code=100), noise, fresh_noise)
 
 # %% [markdown]
 # To copy nothing, to answer 0 always, would cost 1, the variance. The network now does better
-# than that, and better on its own rows than on fresh ones: part of what it learned is these
-# rows by heart. This is **overfitting** (过拟合).
+# than that, and better on its own rows than on fresh ones: a part of these rows it has learned
+# by heart. This is **overfitting** (过拟合).
 #
 # **A3-1, the code.** The article's "code" has 100 numbers for 100 numbers: nothing was made
-# smaller. (That fresh rows do not get through whole is due to the hidden layers of 50.) The
-# second change is a code of ten.
+# smaller. The second change is a code of ten.
 #
 # **A3-3, the data.** In independent numbers there is nothing to find: no number tells anything
 # about another. The third change is data with structure. `make_vectors` draws a point $u$ in
@@ -143,7 +142,7 @@ measure("and data with structure", mended, x_train, x_test)
 
 # %% [markdown]
 # When noise passes through ten numbers, its copies on fresh rows are worse than copying
-# nothing. The structure, whose variance is also about 1, gets through.
+# nothing. The structure gets through.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
@@ -158,9 +157,10 @@ run.save_figure(figure, "copied_numbers")
 # **How good can a code of ten be?** The best linear one is PCA's (chapter 1). PCA turns the
 # axes of the 100 dimensions so that the first new axis carries as much variance as one axis
 # can, the second as much of the rest, and so on. Linear algebra has these variances: they are
-# the eigenvalues $\lambda_1 \ge \lambda_2 \ge \dots$ of the covariance matrix, the table of how
-# any two of the 100 numbers vary together. What PCA with $k$ numbers leaves out is the variance
-# along all other axes. Per number of a row, on the training rows, that is
+# the eigenvalues $\lambda_1 \ge \lambda_2 \ge \dots$ of the covariance matrix $C$, the table of
+# how any two of the 100 numbers vary together (an axis $v$ has $C v = \lambda v$). What PCA
+# with $k$ numbers leaves out is the variance along all other axes. Per number of a training
+# row, that is
 #
 # $$\frac1{100} \sum_{i > k} \lambda_i$$
 
@@ -184,8 +184,9 @@ print(f"PCA, fresh rows: structure {floor:.3f}, noise {noise_floor:.3f}")
 
 # %% [markdown]
 # Ten eigenvalues are large and ninety are small: ten numbers suffice for the structure. Those
-# of the noise would all be 1 if there were endlessly many rows, so ten numbers leave nine
-# tenths. Nothing reduces the dimension of noise.
+# of the noise would all be 1 if there were endlessly many rows, so ten numbers would leave nine
+# tenths. (Of 1000 rows they leave less, and of fresh ones more: PCA overfits, too.) Nothing
+# reduces noise.
 #
 # ## Penalties
 #
@@ -199,7 +200,8 @@ print(f"PCA, fresh rows: structure {floor:.3f}, noise {noise_floor:.3f}")
 # The factors $\alpha$ are `l2` and `l1`. $L_2$ pulls large weights towards zero more strongly
 # than small ones. $L_1$ pulls each number of the code with the same force, however small it is.
 # Behind a ReLU the small ones then become exactly zero: the code is **sparse** (稀疏). In Keras
-# both are arguments of a layer.
+# both are arguments of a layer: `kernel_regularizer` for its weights, `activity_regularizer`
+# for what it puts out.
 
 # %%
 penalty = keras.regularizers
@@ -215,18 +217,18 @@ for name, added in settings.items():
     codes = model.layers[0].predict(x_test, verbose=0)
     size[name] = np.mean([np.abs(w).mean() for w in model.get_weights()[::2]])
     zeros[name] = np.mean(np.abs(codes) < 0.01)
-    print(f"    mean |weight| {size[name]:.3f}, zero codes {zeros[name]:.0%}")
+    print(f"    mean |weight| {size[name]:.3f}, near 0 {zeros[name]:.0%}")
 
 # %% [markdown]
-# Each penalty does what it says: the weights are smaller, more codes are zero (below 0.01 in
-# size). Each costs something in error. Penalties are meant for networks that overfit, or for
-# codes that are to be read; here neither is the case.
+# Each penalty does what it says: the weights are smaller, and more numbers of the codes are
+# near 0 (below 0.01). Each costs something in error. Penalties are meant for networks that
+# overfit, or for codes that are to be read; here neither is the case.
 #
 # ## Digits
 #
 # The vectors were made by a linear map, so no network can beat linear algebra by much. Digits
-# are not made that way: to move a stroke by a pixel is not to go straight from one image to
-# another.
+# are not made that way: as a stroke moves, its images lie along a curve, and the axes of PCA
+# are straight. (The loss is the squared error, by which PCA is best.)
 
 # %%
 data, (images, _), (test_images, _) = load_images(data)
@@ -241,9 +243,8 @@ image_model.fit(batches(images, 256, seed, passes), epochs=image_epochs)
 image_mse = reconstruction_error(image_model, test_images)["mse"]
 image_floor = pca_error(images, test_images, code_dim)
 print(f"digits: autoencoder {image_mse:.4f}, PCA {image_floor:.4f}")
-some = test_images[:10]
-figure = reconstructions(some, image_model.reconstruct(some))
-run.save_figure(figure, "real_digits")
+copies = image_model.reconstruct(test_images[:10])
+run.save_figure(reconstructions(test_images[:10], copies), "real_digits")
 
 # %% [markdown]
 # On MNIST the network leaves half of PCA's error.
@@ -252,8 +253,7 @@ run.save_figure(figure, "real_digits")
 #
 # **A3-13.** Its last lines compute the error by a function that `tf.keras` no longer has.
 # **A3-14.** In `keras.losses`, where it still is, it takes the mean over a row: a thousand
-# numbers are printed under the name of one. **A3-20.** A3 §3.3.1 allows a tanh at the output
-# and a cross-entropy as the loss. A tanh can be negative, and then there is no logarithm.
+# numbers come out, not one. (**A3-20** is told in `tutorials/errata.md`.)
 
 # %%
 copies = printed.predict(noise, verbose=0)

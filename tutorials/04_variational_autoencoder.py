@@ -3,13 +3,13 @@
 #
 # *Reproduces A1 §3.2, §4.2; A2 §2, §3; A3 §2.2, §3.2; A4 §3.2.1. 1.0 minutes on two cores.*
 #
-# ![Fifty digits that nobody wrote, drawn by the model of this
-# chapter](../docs/images/04_generated.png)
+# ![Fifty drawings by the model of this chapter](../docs/images/04_generated.png)
 #
-# A network drew these digits. Decode a random code of chapter 1, and you see noise or pieces of
+# Decode a random code of an autoencoder, as chapter 9 does, and you see noise or pieces of
 # strokes, because most codes belong to no image. A **variational autoencoder** (变分自编码器, VAE)
 # gives each image a small cloud of codes, and makes all clouds together look like one large
-# cloud around 0. Most of its points lie in some image's cloud. You need chapters 1 and 2.
+# cloud, the **prior** (先验分布). It is $N(0, I)$: independent normal numbers of mean 0 and
+# variance 1. Most of its points lie in some image's cloud. You need chapters 1 and 2.
 #
 # ![Image, encoder, a cloud with mean and spread, a point drawn from it, decoder, copy. One loss
 # compares image and copy, the other the cloud and the prior](../docs/images/vae.svg)
@@ -48,6 +48,7 @@ passes = {"mnist": 1, "digits": 20}[data]  # few digits: 20 passes an epoch
 # The encoder has a hidden layer and two outputs, its heads: the cloud's mean $\mu$, and the
 # logarithm of its variance, $\log \sigma^2$. The decoder is a single layer, whose **logits**
 # (对数几率) a sigmoid turns into pixels. The numbers of a code are now **latent variables** (隐变量).
+# (`compute_losses` is explained below.)
 
 # %%
 image, z = keras.Input((784,)), keras.Input((latent_dim,))
@@ -115,12 +116,11 @@ run.save_figure(image_grid(draw(article, 50), columns=10), "article_generated")
 # the layers above.
 
 # %%
-def train(beta=beta, mean_activation=None):
+def train(beta=beta, of_mean="linear"):
     """Return a sketch with a hidden layer on both sides, trained."""
     keras.utils.set_random_seed(seed)
     encoder = gaussian_encoder(784, (hidden_dim,), latent_dim)
-    mean = encoder.get_layer("z_mean")
-    mean.activation = keras.activations.get(mean_activation)
+    encoder.get_layer("z_mean").activation = keras.activations.get(of_mean)
     decoder = dense_decoder(latent_dim, (hidden_dim,), 784)
     vae = SketchVAE(encoder, decoder, beta, seed)
     vae.compile(optimizer="adam")
@@ -133,16 +133,14 @@ run.save_figure(image_grid(draw(sketch, 50), columns=10), "generated")
 
 # %% [markdown]
 # Many are digits now, at least on MNIST; all are soft, and some lie between two digits. The
-# whole idea is in `compute_losses`; here it is line by line. (The other methods are what Keras
-# wants: `train_step` moves the weights down the gradient, and `track` keeps the means that
-# `fit` shows.)
+# whole idea is in `compute_losses`; here it is line by line. (`train_step` moves the weights
+# down the gradient, and `track` keeps the means that `fit` shows.)
 #
 # ## Why it works
 #
 # **The cloud** is a **normal distribution** (正态分布). The encoder says with which mean and
 # variance, $q(z | x) = N(\mu, \sigma^2)$, for each latent variable by itself. Its second head
-# puts out $\log \sigma^2$, which may be any number; $\sigma = e^{\frac12 \log \sigma^2}$ is
-# then positive.
+# puts out $\log \sigma^2$, any number; $\sigma = e^{\frac12 \log \sigma^2}$ is positive.
 #
 # **A draw that lets gradients through.** A sampler that takes $\mu$ and $\sigma$ as mere
 # settings passes no gradient to them. So draw $\varepsilon$ from $N(0, 1)$ first, and compute
@@ -173,13 +171,14 @@ print([f"{gradient:.2f}" for gradient in tape.gradient(mean_square, both)])
 # The second form follows from $\log \hat x = l - \log (1 + e^l)$ and
 # $\log (1 - \hat x) = -\log (1 + e^l)$. Nothing in it can become infinite; `softplus` is its
 # first term. The sum is written $-\log p(x | z)$ because, for pixels that are 0 or 1,
-# $p(x | z)$ is the probability of the image if each pixel is white with probability $\hat x_i$:
-# its **likelihood** (似然).
+# $p(x | z)$ is the probability of the image, its **likelihood** (似然), if each pixel is white
+# with probability $\hat x_i$, independently: probabilities multiply, logarithms add up.
 #
-# **The KL loss** holds the clouds together. The large cloud is the **prior** (先验分布),
-# $p(z) = N(0, 1)$ for each latent variable. How far a cloud is from it is measured by the
-# **KL divergence** (KL 散度), the mean over the cloud of $\log q(z | x) - \log p(z)$. For normal
-# distributions it has a closed form, summed over the latent variables:
+# **The KL loss** holds the clouds together. How far a cloud is from the prior $p(z)$ is
+# measured by the **KL divergence** (KL 散度), the mean over the cloud of
+# $\log q(z | x) - \log p(z)$. For one latent variable that difference is
+# $\frac12 (z^2 - \varepsilon^2 - \log \sigma^2)$, and the means of $z^2$ and $\varepsilon^2$
+# are $\mu^2 + \sigma^2$ and 1. Summed over the latent variables:
 #
 # $$D_{KL} = -\tfrac12 \sum_j \big(1 + \log \sigma_j^2 - \mu_j^2 - \sigma_j^2\big)$$
 
@@ -191,8 +190,8 @@ for name, q, p in (("draws", cloud, prior), ("exchanged", prior, cloud)):
     print(f"{name}:", np.mean(q.logpdf(draws) - p.logpdf(draws)).round(3))
 
 # %% [markdown]
-# **A1-8.** In the last line cloud and prior have changed places, and the value is another. So
-# the KL is not the distance that A1 §3.2.2 calls it: a distance is the same both ways.
+# **A1-8.** In the last line cloud and prior have changed places, and the value differs. So the
+# KL is not the distance that A1 §3.2.2 calls it: a distance is the same both ways.
 #
 # The reconstruction loss alone would make the clouds small and move them far apart, since noise
 # in z spoils the copy: fine copies, but a random code lies between the clouds. The KL loss
@@ -201,31 +200,32 @@ for name, q, p in (("draws", cloud, prior), ("exchanged", prior, cloud)):
 # them *generator loss* and *encoder loss* (**A1-15**), but the first trains both networks.
 #
 # **Why this very sum?** A model that can draw gives each image a probability $p(x)$: the mean
-# of $p(x | z)$ over all $z$ from the prior. That mean is out of reach, so take a detour. Some
-# codes are more likely than others to have led to the image $x$; their distribution $p(z | x)$
-# is its **posterior** (后验分布). The probability of code and image together can be written in two
-# ways, $p(x)\, p(z|x) = p(x|z)\, p(z)$. Solve for $p(x)$, divide and multiply by $q(z | x)$,
-# and take the logarithm:
+# of $p(x | z)$ over all $z$ from the prior. That mean is out of reach, since almost no $z$
+# gives the image a probability that counts. So take a detour. Some codes are more likely than
+# others to have led to the image $x$; their distribution $p(z | x)$ is its **posterior**
+# (后验分布). The probability of code and image together can be written in two ways,
+# $p(x)\, p(z|x) = p(x|z)\, p(z)$. Solve for $p(x)$, divide and multiply by $q(z | x)$, and take
+# the logarithm:
 #
 # $$\log p(x) = \log p(x|z) - \log \frac{q(z|x)}{p(z)} + \log \frac{q(z|x)}{p(z|x)}$$
 #
 # The left side does not depend on $z$, so it is also the mean of the right side over the cloud
-# $q(z | x)$. Then the first term becomes minus the reconstruction loss, the second minus the KL
-# loss, and the third the KL divergence of the cloud from the posterior. That is never negative:
-# as $\log t \le t - 1$, minus a KL is at most the mean over $q$ of $p / q - 1$, which is 0. So
+# $q(z | x)$. Then the first term becomes minus the reconstruction loss (training takes one draw
+# of $z$ for the mean), the second minus the KL loss, and the third the KL divergence of the
+# cloud from the posterior. That is never negative: as $\log t \le t - 1$, minus a KL is at most
+# the mean over $q$ of $p / q - 1$, and $p / q$ has mean 1. So
 #
 # $$\log p(x) \;\ge\; -\text{reconstruction loss} - \text{KL loss} \;=\; \text{ELBO}$$
 #
 # The right side is the **evidence lower bound** (证据下界, ELBO). Training raises it: the smaller
 # −ELBO, the better. (A grey pixel is not drawn as black or white; for grey images −ELBO is a
 # loss, and no bound. Chapter 13 measures the bound on images of black and white.) A4 §3.2.1
-# prints the loss without the KL (**A4-2**), A2 §3.3 has the reconstruction twice (**A2-8**).
+# leaves out the KL (**A4-2**), A2 §3.3 has the reconstruction twice (**A2-8**).
 #
 # ## The numbers
 #
 # Losses are in nats per image, on the test set. Beside Keras's are the same formulas in NumPy,
-# in double precision and with noise of NumPy's own. The yardstick is a model that knows the
-# mean image only.
+# with noise of its own. The yardstick is a model that knows the mean image only.
 
 # %%
 def minus_elbo(vae):
@@ -271,12 +271,12 @@ print("      σ, here:   ", tf.exp(0.5 * output).numpy())
 # %% [markdown]
 # **A1-4** raises no error: the listing takes the logarithm of a linear output, and then the
 # exponential. So its $\sigma$ is the output itself, and not a number (NaN) wherever that is
-# negative. Nor do the next two. **A1-11**: with all else mended, the loss still has no KL.
-# **A1-3**: the mean comes out of a ReLU, so it is never negative. Each model below differs from
-# ours in that one point:
+# negative. Two more raise none either. **A1-11**: with all else mended, the loss still has no
+# KL. **A1-3**: the mean comes out of a ReLU, so it is never negative. Each model below differs
+# from ours in that one point:
 
 # %%
-without_kl, relu_mean = train(beta=0.0), train(mean_activation="relu")
+without_kl, relu_mean = train(beta=0.0), train(of_mean="relu")
 bounds = [ours, minus_elbo(without_kl)[0], minus_elbo(relu_mean)[0]]
 names = ("ours", "without the KL", "with a ReLU mean")
 print("−ELBO", dict(zip(names, np.round(bounds, 1).tolist())))
@@ -288,11 +288,10 @@ run.save_figure(figure, "side_by_side")
 # Trained without the KL, a model has a far worse −ELBO (where the KL counts all the same), and
 # a far worse picture. With a ReLU mean, −ELBO is worse by more than ten nats on MNIST, and the
 # eye hardly sees it. The article's networks are as bad, and draw blots. So look at both: −ELBO
-# says how probable the images are to the model, and not how its own drawings look.
+# says how well a model knows the images, and not how its own drawings look.
 #
-# **A2-5.** A2 §3.4 prints the bound with *plus* the squared error: to raise it makes the copies
-# worse. **A2-14.** A2 §3 says that the reparameterisation is there to make codes uncertain. The
-# draw does that; the trick is there for the gradient.
+# **A2-5** and **A2-14**, on the bound and on the reparameterisation, stand in
+# `tutorials/errata.md`.
 #
 # ## From the sketch to the package
 #

@@ -54,8 +54,8 @@ passes = {"mnist": 1, "digits": 20}[data]  # few digits: 20 passes an epoch
 #
 # `keras_vae.VAE` takes pixels for normally distributed around the copy if it is told
 # `likelihood="gaussian"`. Its reconstruction loss is then $\frac12 \lVert x - \hat x \rVert^2$
-# and a constant. Give it $\beta / 2$ as well, and its whole loss is half of $L$: the same
-# weights are best for both.
+# and a constant. Give it $\beta / 2$, and its whole loss is half of $L$: the same weights are
+# best for both.
 
 # %%
 def build(num_latent, **settings):
@@ -84,10 +84,11 @@ run.save_figure(image_grid(drawn, columns=10), "article_generated")
 #
 # $$-\log p(x | z) = \frac{1}{2 s^2} \lVert x - \hat x \rVert^2 + \text{a constant}$$
 #
-# The article's loss leaves out the factor, so it has chosen $s^2 = \frac12$: it takes pixels
-# between 0 and 1 to be off by $s = 0.7$. If pixels are that noisy, an error costs little beside
-# the KL, and the code need not tell much about the image. β and $s^2$ turn the same knob, and
-# the article turns it unseen (**A0-15**). The cross-entropy has no $s$. Here is the same VAE
+# The article's loss leaves out the factor; at β = 1 it has chosen $s^2 = \frac12$, and takes
+# pixels between 0 and 1 to be off by $s = 0.7$. If pixels are that noisy, an error costs little
+# beside the KL, and the code need not tell much about the image. β and $s^2$ turn the same
+# knob, and the article turns it without saying so (**A0-15**). The cross-entropy has no $s$: it
+# takes each pixel for black or white by chance, a *Bernoulli* variable. Here is the same VAE
 # with it, and nothing else changed:
 
 # %%
@@ -95,11 +96,12 @@ bernoulli = build(latent_dim, beta=beta)
 bernoulli.fit(batches(x_train, batch_size, seed, passes), epochs=epochs)
 
 # %% [markdown]
-# **What β trades.** A nat is also a unit of information: 1 nat is 1.44 bits. Averaged over
-# images, the KL is the most that the code can tell about an image, the **rate** (码率). The
-# reconstruction loss says how wrong the copy is: the **distortion** (失真). A higher β makes each
-# nat of rate cost more. Of all pairs that can be reached, training seeks the one where the line
-# of slope −β touches:
+# **What β trades.** A nat is also a unit of information: 1 nat is 1.44 bits, or answers of yes
+# or no. Averaged over images, the KL is a bound on what the code can tell about an image, the
+# **rate** (码率). The reconstruction loss says how wrong the copy is: the **distortion** (失真).
+# Training minimises distortion + β · rate. All pairs with the same sum lie on a line of slope
+# −β, so it seeks the lowest such line that touches what can be reached. A higher β makes each
+# nat of rate cost more:
 #
 # ![A falling curve in the plane of rate and distortion; a high beta leads to its upper left, a
 # low beta to its lower right](../docs/images/rate_distortion.svg)
@@ -134,15 +136,14 @@ run.save_figure(figure, "generated")
 # With the cross-entropy it pays to tell more about each image, so the rate is higher and the
 # copies are closer. (A latent variable is *active* if its mean differs between images, chapter
 # 4.) At the high β the rate falls, and the sum rises: the distortion has risen by more. The
-# article's sum holds a large constant, and compares with nothing.
+# article's sum holds a large constant, and cannot be compared.
 #
 # ## The latent plane
 #
 # The space of all codes is the **latent space** (隐空间). With two latent variables it is a plane,
 # and we can look at all of it. While the model trains, `SampleGrid` draws the plane every other
-# epoch: `film/samples.gif` in the run's folder is the animation. In the picture below, each
-# step holds as much of the prior as any other, so steps are wider far from 0, where codes are
-# rare.
+# epoch: `film/samples.gif` in the run's folder is the animation. In the picture below, a random
+# code falls into each step with the same probability, so steps are wider far from 0.
 
 # %%
 plane = build(2)
@@ -184,6 +185,7 @@ for ax, (name, z) in zip(axes, codes.items()):
 run.save_figure(figure, "latent_scatter")
 
 # %% [markdown]
+# On MNIST the autoencoder leaves more fields empty: no KL pulls its codes towards one prior.
 # Both planes are on one web page. Open it with a double click, move over the plane, and walk
 # from A to B by the slider, in both models. Where does the digit fall to pieces on the way?
 
@@ -199,9 +201,9 @@ print(page.absolute())
 #
 # The listing of A0 stops five times. **A0-1**: a model is no layer. **A0-4**: there is no layer
 # of a divergence, and a divergence is a number, not a sample. **A0-3**: for the variance it
-# applies the encoder, which reads pixels, to a code (here, flat pixels). **A0-6**: its data are
-# noise of 28 × 28; a dense layer reads rows of 28, puts out 784 numbers for each, and meets 28
-# targets. **A0-5**: `fit` gets no target, and the model returns three outputs.
+# applies the encoder, which reads pixels, to a code. **A0-6**: its data are noise of 28 × 28; a
+# dense layer reads rows of 28, puts out 784 numbers for each, and meets 28 targets. **A0-5**:
+# `fit` gets no target, and the model returns three outputs.
 
 # %%
 with mistake("A0-1"):
@@ -221,7 +223,8 @@ with mistake("A0-5"):
 
 # %% [markdown]
 # **A0-2**: its encoder has no variance, and its mean comes out of a ReLU. In the plane you see
-# what that does, after a few epochs: three quarters hold no image's mean.
+# what that does, after a few epochs: no mean is negative, so three of the four quarters are
+# empty.
 
 # %%
 relu = build(2)
@@ -235,7 +238,7 @@ run.save_figure(figure, "relu_mean")
 # %% [markdown]
 # **A0-7**: β and the KL are in the formula, and the loss of the code has neither (chapter 4,
 # A1-11). **A0-10**: the formula takes the mean of $\log q - \log p$ over the *prior*. That is
-# never positive, so to minimise it drives the clouds away from the prior:
+# minus a KL divergence, so to minimise it drives the clouds away from the prior:
 
 # %%
 q, p = scipy.stats.norm(1.0, 0.6), scipy.stats.norm(0.0, 1.0)

@@ -11,8 +11,8 @@
 # with so few labels? The curves are the answer of this chapter: that depends on the VAE.
 #
 # Article A2 promises **image classification** (图像分类) and gives the code of a VAE that never
-# sees a label. We train that VAE, look at what it calls a prediction, and add what is missing.
-# You need chapter 4.
+# sees a label. We train it, look at its "prediction", and add what is missing. You need chapter
+# 4.
 
 # %%
 import keras
@@ -40,7 +40,7 @@ epochs = 16  # A2: 100
 batch_size = 256  # A2: 256
 few_latent_dim = 10  # of the second VAE
 few_hidden_dims = (256, 256)
-few_beta = 0.5  # 1, 2 and 0.5 were tried on training images held out
+few_beta = 0.5  # tried 1, 2 and 0.5 on training images kept aside
 few_learning_rate = 0.002
 few_epochs = 14
 num_labels = (100, 1000)  # and all
@@ -90,10 +90,9 @@ run.save_figure(figure, "predictions")
 #
 # ## What is missing: a classifier
 #
-# A **classifier** (分类器) assigns one of ten classes to an image. The plainest one is
-# **softmax regression** (softmax 回归, 多项逻辑回归). From features $h$ of the image, such as its
-# pixels or the VAE's means, it computes a score for each class, and turns scores into
-# probabilities:
+# A **classifier** (分类器) assigns one of ten classes to an image. The plainest one is **softmax
+# regression** (softmax 回归, 多项逻辑回归). From features $h$ of the image, such as its pixels or the
+# VAE's means, it computes a score for each class, and from them probabilities:
 #
 # $$p(y = k \mid h) = \frac{e^{s_k}}{\sum_j e^{s_j}}, \qquad s_k = w_k^\top h + b_k$$
 
@@ -107,13 +106,14 @@ wrong = 100 * (1 - classifier.score(x_test, y_test))
 print(f"pixels, {num_labels[0]} labels: {wrong:.1f} % wrong on the test set")
 
 # %% [markdown]
-# The labelled images hold each digit equally often, and nothing of the classifier is tuned.
-# Since one draw may be lucky, `label_efficiency` repeats this with several draws, the same for
-# every kind of feature.
+# (scikit-learn calls softmax regression `LogisticRegression`. It minimises the mean of
+# $-\log p$ of the right class.) The labelled images hold each digit equally often, and nothing
+# of the classifier is tuned. Since one draw may be lucky, `label_efficiency` repeats this with
+# several draws, the same for every kind of feature.
 #
 # ## A second VAE
 #
-# It has ten latent variables, to hold all that is needed for a copy, and a deeper network.
+# It has ten latent variables, for what matters most to a copy, and a deeper network.
 
 # %%
 few = VAE(
@@ -178,10 +178,10 @@ run.save_figure(figure, "label_efficiency")
 #
 # The scores of a softmax regression are linear in the features. If the means were a *linear*
 # map of the pixels, their scores would be linear in the pixels, too: nothing new could be said
-# with them. So ask how much of the means the best linear map of the pixels explains.
-# **Ridge regression** (岭回归) finds that map, by least squares with a small penalty. What it
-# explains are numbers of the image as well, so classify with this part alone. And take ten
-# numbers that are linear on purpose, those of PCA.
+# with them. So ask how much of the means the best linear map of the pixels explains. **Ridge
+# regression** (岭回归) finds that map, by least squares with a small penalty. Its predictions are
+# features, too, so classify with this linear part alone. And take ten numbers that are linear
+# on purpose, those of PCA.
 
 # %%
 linear = {}
@@ -198,10 +198,10 @@ pca = sklearn.decomposition.PCA(few_latent_dim, random_state=seed).fit(x_train)
 measure("PCA", pca.transform(x_train), pca.transform(x_test), counts[:1])
 
 # %% [markdown]
-# The article's means are nearly a linear map of the pixels, and those of the small VAE are less
-# so. But compare with the table above, on MNIST with 1000 labels: the linear part alone does no
-# better than the pixels. What the means gain is in the rest, small as it is. Nor is it enough
-# to have few numbers: those of PCA do worse than pixels.
+# The article's means are nearly a linear map of the pixels, and those of the second VAE are
+# less so. But compare with the table above, on MNIST with 1000 labels: the linear part alone
+# does no better than the pixels. What the means gain is in the rest, small as it is. Few
+# numbers alone do not help either: with 100 labels, those of PCA do worse than pixels.
 #
 # **A2-7.** The article gives no reason for 256 latent variables. All of them are active, and
 # yet the bound is much better with ten, a deeper network and larger steps. (The second VAE's β
@@ -218,10 +218,10 @@ for name, vae in ((many, article), (ten, few)):
 # %% [markdown]
 # ## Side by side
 #
-# The listing stops; mended, it stops again, four times in all. **A2-1**: a normalising layer,
-# which it does not import, is to make z out of mean and variance; it takes one tensor, and to
-# normalise is not to draw. **A2-2**: its model leads from one input to an output that starts at
-# another. **A2-4**: it feeds images of 28 × 28 to an input of 784.
+# The listing, mended each time, stops four times. **A2-1**: a layer that scales numbers to mean
+# 0 and variance 1, and that it does not import, is to make z of mean and variance. It takes one
+# tensor and draws nothing. **A2-2**: its model is to lead from the image to an output that was
+# computed from another input. **A2-4**: it feeds 28 × 28 to 784.
 
 # %%
 with mistake("A2-1"):
@@ -255,16 +255,16 @@ figure = reconstructions(*rows, labels=["image", *copies])
 run.save_figure(figure, "squashed_twice")
 
 # %% [markdown]
-# The second model's output is read as a logit, and wants to be $\log \frac{x}{1 - x}$. Cut off
-# to [0, 1], that is black for every pixel up to $x = ½$. On average nearly all pixels of MNIST
-# are darker, so the first steps push the outputs to black, where the sigmoid is flat: little is
-# left even of the strokes. (On the small digits they look as if cut at a threshold.) `VAE`
-# refuses such a decoder.
+# Copies should have about as many grey pixels as the images. The second model's output is read
+# as a logit, and wants to be $\log \frac{x}{1 - x}$. Cut off to [0, 1], that is black for every
+# pixel up to $x = ½$. On average nearly all pixels of MNIST are darker, so the first steps push
+# the outputs to black, where the sigmoid is flat: little is left even of the strokes. (On the
+# small digits they look as if cut at a threshold.) `VAE` refuses such a decoder.
 #
 # **A2-10**: A2 §5 blames the noise for poor pictures. No noise enters `predict`, which decodes
-# the mean, and its copies are soft all the same: the decoder learned from codes with noise, and
-# its best answer to a code is the mean of all images whose clouds reach there. **A2-9** and
-# **A2-15**, on the listing's loss, stand in `tutorials/errata.md`.
+# the mean, and its copies are soft all the same: the decoder learned from codes with noise,
+# where its best answer is the mean of all images whose clouds reach there. **A2-9** and
+# **A2-15** stand in `tutorials/errata.md`.
 #
 # ## What to expect
 

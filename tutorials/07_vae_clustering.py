@@ -6,11 +6,11 @@
 # ![Ten rows of digits, each row a group that was found without any
 # label](../docs/images/07_clusters.png)
 #
-# Each row is a group of digits that was found without labels; most rows hold one kind of digit.
-# To find groups without labels is called **clustering** (聚类), and a group that was found is a
-# **cluster** (簇). Article A3 is about clustering with a VAE, but its listing stops before any
-# cluster is made (**A3-8**). We first finish what it began, on its own data, then do the same
-# with data that have clusters, and with digits. You need chapters 3 and 4.
+# Each row is a group of digits that was found without labels; in most rows one kind of digit
+# prevails. To find groups without labels is called **clustering** (聚类), and a group that was
+# found is a **cluster** (簇). Article A3 is about clustering with a VAE, but its listing stops
+# before any cluster is made (**A3-8**). We first finish what it began, on its own data, then do
+# the same with data that have clusters, and with digits. You need chapters 3 and 4.
 
 # %%
 import time
@@ -44,7 +44,7 @@ hidden_dims = (256, 256)  # of the VAE for digits
 learning_rate = 0.002
 epochs = 25
 batch_size = 256
-num_starts = 5  # of each clustering; the best by its own measure is kept
+num_starts = 5  # of each clustering, at other first centres; the best is kept
 
 # %% [markdown]
 # ## Data
@@ -113,12 +113,11 @@ run.save_figure(figure, "vectors")
 # **Are the clusters real?** Then other data from the same source must lead to the same ones. So
 # train a second VAE on other rows, from other first weights, and compare how both divide the
 # *same* test rows. The **adjusted Rand index** (调整兰德指数, ARI) counts the pairs of rows that both
-# keep together or both separate. It is 1 for equal clusterings, and 0 for what chance would
-# give.
+# keep together or both separate. It is 1 for equal clusterings, and scaled to be 0 by chance.
 
 # %%
 (v_more, _), _ = make_vectors(2 * num_samples, 1, noise=1.0, seed=seed)
-rows = {  # other rows, and shared ones
+rows = {  # other rows of the same kind, and shared ones
     "noise": (other_noise, test_noise),
     "five clusters": (v_more[num_samples:], v_test),
 }
@@ -134,9 +133,9 @@ for name, (vae, x) in cases.items():
     print(f"{name}: agreement {agreement[name]:.2f}, KL {kl:.2f} nats")
 
 # %% [markdown]
-# On noise the two agree no more than by chance: there was nothing to find. The VAE has told its
-# decoder next to nothing, as its KL says: about independent numbers, that would cost more than
-# it saves.
+# The five clusters come out alike both times. On noise the two agree no more than by chance:
+# there was nothing to find. The VAE has told its decoder next to nothing, as its KL says: to
+# tell one of 100 independent numbers costs at least as much KL as it saves in error.
 #
 # **How good is a clustering?** Where labels are known, they can score it; they took no part in
 # finding it. A cluster has a number and no name, so the scoring may choose names. The
@@ -150,19 +149,20 @@ for name, (vae, x) in cases.items():
 
 # %%
 labels, found = np.array([0, 0, 0, 1, 1, 1]), np.array([1, 1, 0, 0, 0, 0])
-counts = sklearn.metrics.cluster.contingency_matrix(labels, found)
-best = scipy.optimize.linear_sum_assignment(counts, maximize=True)
+counts = sklearn.metrics.cluster.contingency_matrix(labels, found)  # of pairs
+best = scipy.optimize.linear_sum_assignment(counts, maximize=True)  # naming
 print(counts, "best naming:", counts[best].sum(), "of", counts.sum())
 
 # %% [markdown]
 # `cluster_scores` gives the accuracy, the ARI, and the **normalised mutual information**
-# (归一化互信息, NMI): how much the clusters tell about the labels, from 0 to 1. Of all three, more is
-# better.
+# (归一化互信息, NMI): how much the clusters tell about the labels, from 0 to 1. More is better in all
+# three.
 #
 # ## Digits
 #
-# Clusters of digits need not be balls of one size. A **Gaussian mixture** (高斯混合模型) fits $k$
-# normal distributions, so a cluster may be long, flat or tilted.
+# k-means goes by the distance to a centre, which suits balls of one size. Clusters of digits
+# need not be such. A **Gaussian mixture** (高斯混合模型) fits $k$ normal distributions, so a cluster
+# may be long, flat or tilted; a point belongs to the one that most probably drew it.
 
 # %%
 data, (x_train, y_train), (x_test, y_test) = load_images(data)
@@ -217,8 +217,7 @@ run.save_figure(figure, "clusters")
 # On the vectors the VAE gains nothing over k-means on the raw numbers. On MNIST the mixture on
 # its means is best by all three scores: about four of five digits are right, with k-means on
 # pixels about one of two. (On the small digits k-means on pixels is best.) Published methods
-# reach more, with networks made for clustering; the results page, docs/results.md, has them
-# beside ours.
+# reach more, with networks made for clustering: `docs/results.md` has them.
 #
 # **A3-21, the time.** A3 §1 says that k-means is too slow for large data. A round of it
 # measures each row against each centre, so its work is proportional to the number of rows. Here
@@ -269,8 +268,9 @@ print(f"A3-9  codes below 0.01: {100 * near_zero:.1f} %; of N(0, 1), 0.8 %")
 
 # %% [markdown]
 # **A3-6**: the listing has no variance, no draw and no KL; it is no VAE. **A3-11**: A3 §3.3
-# passes the means through a tanh or a sigmoid, and a third of N(0, 1), or two thirds, is out of
-# their reach. **A3-7**, **A3-12** and **A3-16** stand in `tutorials/errata.md`.
+# passes the means through a tanh, out of whose reach is a third of N(0, 1), or through a
+# sigmoid, which misses two thirds. **A3-7**, **A3-12** and **A3-16** stand in
+# `tutorials/errata.md`.
 #
 # ## What to expect
 

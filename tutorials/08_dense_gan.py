@@ -5,11 +5,10 @@
 #
 # ![A hundred digits drawn by the generator of this chapter](../docs/images/08_generated.png)
 #
-# These images, most of them digits, were learned in a game. In a
+# To draw these images, some of them digits and some nearly so, was learned in a game. In a
 # **generative adversarial network** (生成对抗网络, GAN) the **generator** (生成器) turns random numbers
 # into images. The **discriminator** (判别器) sees real and generated images, and says of each how
-# probable it is that it is real. Each is trained against the other. You need chapter 1; chapter
-# 4 explains logits.
+# probable it is that it is real. Each is trained against the other. You need chapters 1 and 4.
 #
 # ![Noise goes into the generator; its image and a real one go into the discriminator, whose
 # loss trains it, and whose answer trains the generator](../docs/images/gan.svg)
@@ -38,10 +37,11 @@ epochs = 12  # A4: 1000
 batch_size = 32  # A4: 32
 learning_rate = 0.001  # A4 names no optimizer: Keras's default of Adam
 dropout = 0.3  # of the last model
-label_smoothing = 0.1  # of the last model
+label_smoothing = 0.1  # of the last model, too
 
 # %% [markdown]
 # ## The article's model
+
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -78,9 +78,9 @@ class SketchGAN(keras.Model):
         d_fake = self.discriminator(fake, training=True)
         d_loss = tf.nn.softplus(-d_real) + tf.nn.softplus(d_fake)
         g_loss = tf.nn.softplus(-d_fake)
-        return d_loss, g_loss, d_real > 0, d_fake <= 0
+        return d_loss, g_loss, d_real > 0, d_fake <= 0  # above 0: "real"
 
-    def train_step(self, real):
+    def train_step(self, real):  # one of each network, from the same batch
         with tf.GradientTape(persistent=True) as tape:  # asked twice
             losses = self.compute_losses(real)
             d_loss, g_loss = map(tf.reduce_mean, losses[:2])
@@ -128,10 +128,10 @@ run.save_figure(image_grid(generated[:100]), "article_generated")
 # V = E_{\text{real}}[\log D] + E_{\text{fake}}[\log (1 - D)] = -L_D$$
 #
 # **What the best discriminator says.** If real images have the density $p$ and generated ones
-# $q$, then $p \log D + q \log (1 - D)$ is largest at $D^* = p / (p + q)$: its derivative
-# $p / D - q / (1 - D)$ is 0 there (Goodfellow et al. 2014). The density of images is not known,
-# that of some numbers is. Train a small discriminator to tell draws of N(0, 1) from draws of
-# N(1.5, 0.5²), and compare:
+# $q$, then $V$ adds up $p \log D + q \log (1 - D)$ over all images. Each of these is largest at
+# $D^* = p / (p + q)$, where its derivative $p / D - q / (1 - D)$ is 0 (Goodfellow et al. 2014).
+# The density of images is not known, that of some numbers is. Train a small discriminator to
+# tell draws of N(0, 1) from draws of N(1.5, 0.5²), and compare:
 
 # %%
 p, q = scipy.stats.norm(0.0, 1.0), scipy.stats.norm(1.5, 0.5)
@@ -159,14 +159,14 @@ run.save_figure(figure, "best_discriminator")
 # %% [markdown]
 # Where either density is large, what it learned comes close to $D^*$. If the generator were
 # perfect, $q = p$, then $D^*$ would be ½ everywhere, $L_D = 2 \log 2 = 1.39$ nats, and
-# $-\log D = 0.69$. This is the equilibrium of the game; training does not have to reach it.
+# $-\log D = 0.69$. This is the equilibrium: alone, no player can gain. Training need not reach
+# it.
 #
 # **What the generator minimises.** It could minimise $V$, of which only
 # $E_{\text{fake}}[\log (1 - D)]$ depends on it. But early on the discriminator is sure, $d$ is
-# far below 0, and there this **saturating** loss is flat. So it minimises the
-# **non-saturating loss** (非饱和损失) $-E_{\text{fake}}[\log D]$, which wants the same. Here are the
-# gradients with respect to $d$. The third loss is the article's (A4-3), minus the mean of a
-# sigmoid's output:
+# far below 0, and there this **saturating** loss is flat. So it minimises the **non-saturating
+# loss** (非饱和损失) $-E_{\text{fake}}[\log D]$, which wants the same. Here are the gradients with
+# respect to $d$. The third loss is the article's (A4-3), minus a mean of $D$:
 
 # %%
 d = tf.Variable([-8.0, -4.0, 0.0, 4.0])
@@ -240,8 +240,8 @@ curves = training_curves(history, ["d_loss", "g_loss"], "nats per image")
 run.save_figure(curves, "training_curves")
 
 # %% [markdown]
-# On MNIST the two shares are about equal, with each of three seeds: this generator does not
-# copy. The losses should not fall to zero: each measures one player against the other.
+# On MNIST the two shares are about equal: no sign of copying. All ten digits appear, some too
+# often. The discriminator stays ahead: its loss is below 1.39, the generator's above 0.69.
 #
 # ## From the sketch to the package
 #
@@ -259,7 +259,7 @@ run.save_figure(curves, "training_curves")
 
 # %%
 def play(kind, name, dropout=0.0, **settings):
-    """Return a GAN of the class `kind`, else the article's, trained."""
+    """Return a GAN of the class `kind`, otherwise the article's, trained."""
     keras.utils.set_random_seed(seed)
     generator = dense_generator(noise_dim, (hidden_dim,), 784)
     discriminator = dense_discriminator(784, (hidden_dim,), dropout=dropout)
@@ -277,7 +277,7 @@ mended = shares(better)
 run.save_figure(image_grid(better[:100]), "generated")
 
 # %% [markdown]
-# On MNIST, with each of three seeds, the shares came out more even than before.
+# On MNIST the shares come out more even, with each of the seeds of `docs/results.md`.
 #
 # ## Side by side
 #
@@ -303,7 +303,7 @@ with mistake("A4-6"):
 # %%
 class ArticleLosses(GAN):
     def compute_losses(self, real, training=False):
-        noise = self.noise((tf.shape(real)[0], noise_dim))
+        noise = self.noise((tf.shape(real)[0], noise_dim))  # drawn
         fake = self.generator(noise, training=training)
         d_real = tf.sigmoid(self.discriminator(real))
         d_fake = tf.sigmoid(self.discriminator(fake))
@@ -319,9 +319,9 @@ run.save_figure(image_grid(images[:20], columns=10), "article_losses")
 # %% [markdown]
 # On MNIST its images have all become alike. The sigmoid has gone flat: depending on the seed,
 # the discriminator calls every image real, or every generated one fake (its accuracies, above),
-# and one of the players has no slope left. (Exercise 1 has the limits of this. On the small
-# digits the right losses may fail, too.) `tutorials/errata.md` has the slips of the article's
-# loop, **A4-5**, **A4-8** and **A4-9**, and of its text, **A4-10**, **A4-13** and **A4-14**.
+# and the generator has no slope left. (Exercise 1 has the limits of this. On the small digits
+# the right losses may fail, too.) `tutorials/errata.md` has the slips of the article's loop,
+# **A4-5**, **A4-8** and **A4-9**, and of its text, **A4-10**, **A4-13** and **A4-14**.
 #
 # ## What to expect
 
