@@ -70,7 +70,7 @@ def train(x, code, output=None, on_code=None, on_weights=None, on_codes=None):
         dense_decoder(code, hidden_dims[::-1], 100, output_activation=output,
                       kernel_regularizer=on_weights),
     ])
-    model.compile("adam", loss="mse", steps_per_execution=8)  # 8 at once: faster
+    model.compile("adam", loss="mse", steps_per_execution=8)  # 8 at a time
     model.fit(batches((x, x), batch_size, seed), epochs=epochs, verbose=0)
     return model
 

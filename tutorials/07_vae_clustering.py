@@ -73,7 +73,7 @@ def vector_vae(x, seed=seed):
     encoder = gaussian_encoder(100, vector_hidden_dims, latent_dim)
     decoder = dense_decoder(latent_dim, vector_hidden_dims[::-1], 100)
     vae = VAE(encoder, decoder, likelihood="gaussian", seed=seed)
-    vae.compile(optimizer="adam", steps_per_execution=8)  # 8 at once: faster
+    vae.compile(optimizer="adam", steps_per_execution=8)  # 8 at a time
     dataset = batches(x, vector_batch_size, seed)
     vae.fit(dataset, epochs=vector_epochs, verbose=0)
     return vae
