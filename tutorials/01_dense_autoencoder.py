@@ -144,9 +144,10 @@ print(f"cross-entropy, NumPy {cross_entropy:.5f}, Keras {in_keras:.5f}")
 
 # %% [markdown]
 # **The floor of the loss.** A cross-entropy does not reach 0, even for a perfect copy: a grey
-# pixel, read as a probability, stays uncertain. The least value is that at $\hat x = x$, where
-# the slope, $(\hat x - x) / (\hat x (1 - \hat x))$ for each pixel, is 0. On MNIST this floor is
-# 0.058 of the 0.093 that the network reaches, so look at the distance to the floor, not to 0.
+# pixel, read as a probability, stays uncertain. The least value is that at $\hat x = x$. For a
+# grey pixel the slope, $(\hat x - x) / (\hat x (1 - \hat x))$, is 0 there; for a black or white
+# one, that is the edge of the range. On MNIST this floor is 0.058 of the 0.093 that the network
+# reaches, so look at the distance to the floor, not to 0.
 
 # %%
 p = x_test.astype("float64").clip(1e-7, 1 - 1e-7)

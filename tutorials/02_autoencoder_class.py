@@ -170,8 +170,8 @@ print(f"PCA              {pca_mse:.5f}")
 #
 # A file has to say how to make the model again. `get_config` writes down the encoder and the
 # decoder, and `from_config` puts them together. The line above the class gives it a name, by
-# which a file can ask for it. No code is read from the file, so a stranger's file can run none:
-# Keras calls this its safe mode.
+# which a file can ask for it. Our file holds no code. (Keras's safe mode refuses layers that
+# would bring some, but has had gaps: load only files that you trust.)
 
 # %%
 run.save_model(autoencoder, "sketch")
@@ -260,7 +260,7 @@ run.finish(data, {
 #    These two numbers do not tell. They are different quantities: only the first has a floor
 #    above 0. Measure both models with the same measure, as the table above does.
 #    </details>
-# 2. Why does a sigmoid learn faster from the cross-entropy?
+# 2. Why may a sigmoid learn faster from the cross-entropy?
 #    <details><summary>Answer</summary>
 #
 #    Where the copy is sure and wrong, the gradient of the squared error almost vanishes. That
@@ -287,9 +287,9 @@ run.finish(data, {
 #    that you expect, then run this.
 #    <details><summary>Answer</summary>
 #
-#    Upside down comes out best, then shuffled, then exchanged. The model has learned strokes,
-#    not digits, and strokes are strokes upside down. The last two come out far worse than the
-#    digits.
+#    Upside down comes out best, then shuffled, then exchanged. Presumably the model has learned
+#    strokes, not digits, and strokes are strokes upside down. The last two come out far worse
+#    than the digits.
 #
 #    ```python
 #    strange = {

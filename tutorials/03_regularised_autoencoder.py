@@ -126,8 +126,8 @@ measure("linear output", train(noise, code=100), noise, fresh_noise)
 # than that, and better on its own rows than on fresh ones: a part of these rows it has learned
 # by heart. This is **overfitting** (过拟合).
 #
-# **A3-1, the code.** The article's "code" has 100 numbers for 100 numbers: nothing was made
-# smaller. The second change is a code of ten.
+# **A3-1, the code.** The article's "code" has 100 numbers for 100 numbers: nothing smaller is
+# handed on. The second change is a code of ten.
 #
 # **A3-3, the data.** In independent numbers there is nothing to find: no number tells anything
 # about another. The third change is data with structure. `make_vectors` draws a point $u$ in
@@ -185,8 +185,8 @@ print(f"PCA, fresh rows: structure {floor:.3f}, noise {noise_floor:.3f}")
 # %% [markdown]
 # Ten eigenvalues are large and ninety are small: ten numbers suffice for the structure. Those
 # of the noise would all be 1 if there were endlessly many rows, so ten numbers would leave nine
-# tenths. (Of 1000 rows they leave less, and of fresh ones more: PCA overfits, too.) Nothing
-# reduces noise.
+# tenths. (Of 1000 rows they leave less, and of fresh ones more: PCA overfits, too.) No linear
+# code reduces noise.
 #
 # ## Penalties
 #
@@ -222,13 +222,13 @@ for name, added in settings.items():
 # %% [markdown]
 # Each penalty does what it says: the weights are smaller, and more numbers of the codes are
 # near 0 (below 0.01). Each costs something in error. Penalties are meant for networks that
-# overfit, or for codes that are to be read; here neither is the case.
+# overfit, as this one hardly does, or for codes to be read.
 #
 # ## Digits
 #
 # The vectors were made by a linear map, so no network can beat linear algebra by much. Digits
 # are not made that way: as a stroke moves, its images lie along a curve, and the axes of PCA
-# are straight. (The loss is the squared error, by which PCA is best.)
+# are straight. (The loss is the squared error, by which PCA is the best linear map.)
 
 # %%
 data, (images, _), (test_images, _) = load_images(data)
@@ -290,12 +290,12 @@ run.finish(data, {
 # 1. The error on the training rows falls. Has the network learned something about the data?
 #    <details><summary>Answer</summary>
 #
-#    Not necessarily: on noise it fell, too. Ask for the error on fresh rows.
+#    Not necessarily: on noise it fell, too. Ask for that on fresh rows, beside that of PCA.
 #    </details>
 # 2. Why can no network beat PCA by much on these vectors?
 #    <details><summary>Answer</summary>
 #
-#    They are a linear map of ten numbers, and noise. Ten linear numbers keep all of the
+#    They are a linear map of ten numbers, and noise. Ten linear numbers keep almost all of the
 #    structure, and nothing can predict noise.
 #    </details>
 # 3. Why does an L1 penalty make numbers of the code exactly zero?

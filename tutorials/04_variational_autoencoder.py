@@ -7,9 +7,9 @@
 #
 # Decode a random code of an autoencoder, as chapter 9 does, and you see noise or pieces of
 # strokes, because most codes belong to no image. A **variational autoencoder** (变分自编码器, VAE)
-# gives each image a small cloud of codes, and makes all clouds together look like one large
-# cloud, the **prior** (先验分布). It is $N(0, I)$: independent normal numbers of mean 0 and
-# variance 1. Most of its points lie in some image's cloud. You need chapters 1 and 2.
+# gives each image a small cloud of codes, and pulls all clouds towards one large cloud, the
+# **prior** (先验分布). It is $N(0, I)$: independent normal numbers of mean 0 and variance 1. A
+# random code then lies nearer to the images' codes. You need chapters 1 and 2.
 #
 # ![Image, encoder, a cloud with mean and spread, a point drawn from it, decoder, copy. One loss
 # compares image and copy, the other the cloud and the prior](../docs/images/vae.svg)
@@ -32,7 +32,7 @@ data = "auto"  # "mnist", "digits", or what can be had
 seed = 0  # of the first weights, the noise and the order of the images
 hidden_dim = 64  # A1: 64
 latent_dim = 64  # A1: 64
-beta = 1.0  # A1 §3.2.2 names this weight of the second loss, and gives no value
+beta = 1.0  # A1 §3.2.2 names this weight of the KL loss, and gives no value
 epochs = 10  # A1: 10
 batch_size = 256  # A1: 256
 
@@ -45,10 +45,10 @@ passes = {"mnist": 1, "digits": 20}[data]  # few digits: 20 passes an epoch
 # %% [markdown]
 # ## The article's model
 #
-# The encoder has a hidden layer and two outputs, its heads: the cloud's mean $\mu$, and the
-# logarithm of its variance, $\log \sigma^2$. The decoder is a single layer, whose **logits**
-# (对数几率) a sigmoid turns into pixels. The numbers of a code are now **latent variables** (隐变量).
-# (`compute_losses` is explained below.)
+# The encoder has a hidden layer and two outputs, its heads (A1-3 and A1-9, below, are put
+# right): the cloud's mean $\mu$, and the logarithm of its variance, $\log \sigma^2$. The
+# decoder is a single layer, whose **logits** (对数几率) a sigmoid turns into pixels. The numbers of
+# a code are now **latent variables** (隐变量). (`compute_losses` is explained below.)
 
 # %%
 image, z = keras.Input((784,)), keras.Input((latent_dim,))
@@ -195,9 +195,10 @@ for name, q, p in (("draws", cloud, prior), ("exchanged", prior, cloud)):
 #
 # The reconstruction loss alone would make the clouds small and move them far apart, since noise
 # in z spoils the copy: fine copies, but a random code lies between the clouds. The KL loss
-# alone would make each cloud equal to the prior: z tells nothing, and all copies are the same.
-# Their sum finds a middle, and a weight of the KL, **beta** (权重系数 β), moves it. A1 §3.2.2 calls
-# them *generator loss* and *encoder loss* (**A1-15**), but the first trains both networks.
+# alone would make each cloud equal to the prior: z tells nothing, and copies have nothing to do
+# with their images. Their sum finds a middle, and a weight of the KL, **beta** (权重系数 β), moves
+# it. A1 §3.2.2 calls them *generator loss* and *encoder loss* (**A1-15**), but the first trains
+# both networks.
 #
 # **Why this very sum?** A model that can draw gives each image a probability $p(x)$: the mean
 # of $p(x | z)$ over all $z$ from the prior. That mean is out of reach, since almost no $z$
@@ -218,9 +219,9 @@ for name, q, p in (("draws", cloud, prior), ("exchanged", prior, cloud)):
 # $$\log p(x) \;\ge\; -\text{reconstruction loss} - \text{KL loss} \;=\; \text{ELBO}$$
 #
 # The right side is the **evidence lower bound** (证据下界, ELBO). Training raises it: the smaller
-# −ELBO, the better. (A grey pixel is not drawn as black or white; for grey images −ELBO is a
-# loss, and no bound. Chapter 13 measures the bound on images of black and white.) A4 §3.2.1
-# leaves out the KL (**A4-2**), A2 §3.3 has the reconstruction twice (**A2-8**).
+# −ELBO, the better. (All this is for pixels of 0 or 1, as in chapter 13. For a grey image, take
+# the mean over black-and-white ones whose pixels are drawn with its greys.) A4 §3.2.1 leaves
+# out the KL (**A4-2**), A2 §3.3 and §3.4 have the reconstruction twice (**A2-8**).
 #
 # ## The numbers
 #
@@ -252,10 +253,10 @@ print(f"−ELBO: the article's networks {one_layer:.1f}, "
 # %% [markdown]
 # ## Side by side
 #
-# Two things stop the listing. **A1-5**: it draws its noise in the shape of a batch, whose size
-# is not known while Keras builds the model. **A1-6**: its model returns three outputs, and
-# `compile` gets a loss for one. (Two more wait for whoever changes it or calls its `sample`:
-# **A1-7** and **A1-9**, in `tutorials/errata.md`.)
+# With data supplied, two things stop the listing. **A1-5**: it draws its noise in the shape of
+# a batch, whose size is not known while Keras builds the model. **A1-6**: its model returns
+# three outputs, and `compile` gets a loss for one. (Two more wait for whoever changes it or
+# calls its `sample`: **A1-7** and **A1-9**, in `tutorials/errata.md`.)
 
 # %%
 with mistake("A1-5"):

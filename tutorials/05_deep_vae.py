@@ -54,8 +54,8 @@ passes = {"mnist": 1, "digits": 20}[data]  # few digits: 20 passes an epoch
 #
 # `keras_vae.VAE` takes pixels for normally distributed around the copy if it is told
 # `likelihood="gaussian"`. Its reconstruction loss is then $\frac12 \lVert x - \hat x \rVert^2$
-# and a constant. Give it $\beta / 2$, and its whole loss is half of $L$: the same weights are
-# best for both.
+# and a constant. Give it $\beta / 2$, and its loss is half of $L$, and the constant: the same
+# weights are best for both.
 
 # %%
 def build(num_latent, **settings):
@@ -185,9 +185,10 @@ for ax, (name, z) in zip(axes, codes.items()):
 run.save_figure(figure, "latent_scatter")
 
 # %% [markdown]
-# On MNIST the autoencoder leaves more fields empty: no KL pulls its codes towards one prior.
-# Both planes are on one web page. Open it with a double click, move over the plane, and walk
-# from A to B by the slider, in both models. Where does the digit fall to pieces on the way?
+# On MNIST the autoencoder leaves more fields empty: no KL pulls its codes to one prior, and no
+# noise spreads them. Both planes are on one web page. Open it with a double click, move over
+# the plane, and walk from A to B by the slider, in both models. Where does the digit fall to
+# pieces on the way?
 
 # %%
 page = run.folder / "latent_explorer.html"
@@ -248,9 +249,8 @@ for name, over in (("q(z|x)", q), ("the prior, A0-10", p)):
 
 # %% [markdown]
 # **A0-9**: A0 §3 calls the KL the encoder's uncertainty. But it is 0 for the prior's own mean
-# and variance, and grows when the variance rises or falls, or the mean moves. Sentences that
-# no code shows wrong, **A0-8**, **A0-11**, **A0-12**, **A0-14** and **A0-16**, stand with an
-# answer each in `tutorials/errata.md`.
+# and variance, and grows when the variance rises or falls, or the mean moves. **A0-8**,
+# **A0-11**, **A0-12**, **A0-14** and **A0-16**, sentences, stand in `tutorials/errata.md`.
 #
 # ## What to expect
 
@@ -277,8 +277,8 @@ run.finish(data, {
 # 1. Why does the article's loss lead to poorer copies?
 #    <details><summary>Answer</summary>
 #
-#    It counts the squared error as if pixels were off by 0.7. So an error costs little beside
-#    the KL, and the code tells little about the image.
+#    Its factor treats pixels as if they were off by 0.7. Then an error costs little beside the
+#    KL, and the code tells little about the image.
 #    </details>
 # 2. Which of rate and distortion rises with β?
 #    <details><summary>Answer</summary>
@@ -288,7 +288,7 @@ run.finish(data, {
 # 3. Why does a VAE have fewer holes than an autoencoder?
 #    <details><summary>Answer</summary>
 #
-#    The KL pulls all clouds towards one prior, so they fill it side by side. An autoencoder may
+#    The KL pulls all clouds towards one prior, and the noise spreads them. An autoencoder may
 #    put a code anywhere.
 #    </details>
 #

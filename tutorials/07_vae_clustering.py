@@ -57,8 +57,9 @@ run = Run("07_vae_clustering")
 rng = np.random.default_rng(seed)
 three = rng.normal(size=(3, num_samples, 100)).astype("float32")
 noise, other_noise, test_noise = three
-vectors = make_vectors(num_samples, 1000, noise=1.0, seed=seed)
-(v_train, _), (v_test, v_labels) = vectors
+vectors = make_vectors(2 * num_samples, 1000, noise=1.0, seed=seed)
+(v_both, _), (v_test, v_labels) = vectors
+v_train, v_more = np.split(v_both, 2)  # the same clusters, different rows
 
 # %% [markdown]
 # ## The article's model
@@ -116,10 +117,9 @@ run.save_figure(figure, "vectors")
 # keep together or both separate. It is 1 for equal clusterings, and scaled to be 0 by chance.
 
 # %%
-(v_more, _), _ = make_vectors(2 * num_samples, 1, noise=1.0, seed=seed)
 rows = {  # other rows of the same kind, and shared ones
     "noise": (other_noise, test_noise),
-    "five clusters": (v_more[num_samples:], v_test),
+    "five clusters": (v_more, v_test),
 }
 agreement = {}
 for name, (vae, x) in cases.items():
@@ -135,7 +135,8 @@ for name, (vae, x) in cases.items():
 # %% [markdown]
 # The five clusters come out alike both times. On noise the two agree no more than by chance:
 # there was nothing to find. The VAE has told its decoder next to nothing, as its KL says: to
-# tell one of 100 independent numbers costs at least as much KL as it saves in error.
+# tell one of these numbers, whose variance is the 1 that the likelihood takes for noise, costs
+# on average at least as much KL as it saves in error.
 #
 # **How good is a clustering?** Where labels are known, they can score it; they took no part in
 # finding it. A cluster has a number and no name, so the scoring may choose names. The
@@ -155,8 +156,7 @@ print(counts, "best naming:", counts[best].sum(), "of", counts.sum())
 
 # %% [markdown]
 # `cluster_scores` gives the accuracy, the ARI, and the **normalised mutual information**
-# (归一化互信息, NMI): how much the clusters tell about the labels, from 0 to 1. More is better in all
-# three.
+# (归一化互信息, NMI): how much the clusters tell about the labels, from 0 to 1. More is better.
 #
 # ## Digits
 #
@@ -216,12 +216,12 @@ run.save_figure(figure, "clusters")
 # %% [markdown]
 # On the vectors the VAE gains nothing over k-means on the raw numbers. On MNIST the mixture on
 # its means is best by all three scores: about four of five digits are right, with k-means on
-# pixels about one of two. (On the small digits k-means on pixels is best.) Published methods
-# reach more, with networks made for clustering: `docs/results.md` has them.
+# pixels about one of two. (On the small digits k-means on pixels is ahead with seed 0.)
+# Published methods reach more, with networks made for clustering: `docs/results.md` has them.
 #
-# **A3-21, the time.** A3 §1 says that k-means is too slow for large data. A round of it
-# measures each row against each centre, so its work is proportional to the number of rows. Here
-# are whole runs of k-means, from one start, on more and more images:
+# **A3-21, the time.** A3 §1 calls k-means inefficient for large data. A round of it measures
+# each row against each centre, so its work is proportional to the number of rows. Here are
+# whole runs of k-means, from one start, on more and more images:
 
 # %%
 figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
@@ -235,7 +235,7 @@ for name, h, style in (("pixels", x_train, "o-"), ("z_mean", z_train, "s--")):
         method.fit(h[:num])
         seconds.append(time.perf_counter() - start)
         each = 1e6 * seconds[-1] / method.n_iter_ / num
-        print(f"{name}, {num} images: a round {each:.2f} µs per image")
+        print(f"{name}, {num} images: a round {each:.2f} µs an image, with start")
     ax.plot(sizes, seconds, style, color="#332288", label=f"k-means, {name}")
 ax.plot(sizes[-1], vae_seconds, "D", color="#CC6677", label="VAE, training")
 ax.set(xscale="log", yscale="log", xlabel="images", ylabel="seconds")
@@ -254,9 +254,9 @@ run.save_figure(figure, "seconds")
 #
 # **A3-4** stops: the listing's model is a layer, and a layer cannot be compiled. **A3-5** is
 # silent: its decoder returns a sigmoid, squared, so only numbers from 0 to 1 come out. And
-# **A3-9** is a claim: the KL is said to make codes sparse. On MNIST as few numbers are near 0
-# as of N(0, 1). (Where latent variables can be spared, the KL switches whole ones off, for
-# every image. In a sparse code each image uses a few of many.)
+# **A3-9** is a claim: the KL is said to make codes sparse. On MNIST as few of these ten numbers
+# are near 0 as of N(0, 1). (Where latent variables can be spared, the KL may switch whole ones
+# off, for every image. In a sparse code, each image uses a few.)
 
 # %%
 with mistake("A3-4"):
@@ -290,8 +290,8 @@ run.finish(data, {
 # 1. k-means finds five clusters. Does that mean that there are five?
 #    <details><summary>Answer</summary>
 #
-#    No, it always finds as many as it is asked for. Ask whether other data lead to the same
-#    ones.
+#    No, it always finds as many as it is asked for. If other data lead to other clusters, they
+#    are not there. (If to the same, there may still be another number of them.)
 #    </details>
 # 2. A clustering of ten digits has accuracy 0.5. Is that as bad as tossing a coin?
 #    <details><summary>Answer</summary>

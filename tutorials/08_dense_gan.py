@@ -121,17 +121,17 @@ run.save_figure(image_grid(generated[:100]), "article_generated")
 # $$L_D = -E_{\text{real}}[\log D] - E_{\text{fake}}[\log (1 - D)]$$
 #
 # $E$ is a mean over images. In logits, $-\log D = \log (1 + e^{-d})$ is one `softplus`. The
-# article writes the game as $\min_G \max_D$ of a function that it does not spell out. It is
-# this one; the discriminator raises it, the generator lowers it:
+# article writes the game as $\min_G \max_D$ of a function that it does not spell out. In
+# Goodfellow et al. (2014), the discriminator raises and the generator lowers this one:
 #
 # $$\min_G \max_D \; V, \qquad
 # V = E_{\text{real}}[\log D] + E_{\text{fake}}[\log (1 - D)] = -L_D$$
 #
 # **What the best discriminator says.** If real images have the density $p$ and generated ones
 # $q$, then $V$ adds up $p \log D + q \log (1 - D)$ over all images. Each of these is largest at
-# $D^* = p / (p + q)$, where its derivative $p / D - q / (1 - D)$ is 0 (Goodfellow et al. 2014).
-# The density of images is not known, that of some numbers is. Train a small discriminator to
-# tell draws of N(0, 1) from draws of N(1.5, 0.5²), and compare:
+# $D^* = p / (p + q)$, where its derivative $p / D - q / (1 - D)$ is 0. The density of images is
+# not known, that of some numbers is. Train a small discriminator to tell draws of N(0, 1) from
+# draws of N(1.5, 0.5²), and compare:
 
 # %%
 p, q = scipy.stats.norm(0.0, 1.0), scipy.stats.norm(1.5, 0.5)
@@ -318,7 +318,7 @@ run.save_figure(image_grid(images[:20], columns=10), "article_losses")
 
 # %% [markdown]
 # On MNIST its images have all become alike. The sigmoid has gone flat: depending on the seed,
-# the discriminator calls every image real, or every generated one fake (its accuracies, above),
+# the discriminator calls every image real, or every generated one fake (see the losses above),
 # and the generator has no slope left. (Exercise 1 has the limits of this. On the small digits
 # the right losses may fail, too.) `tutorials/errata.md` has the slips of the article's loop,
 # **A4-5**, **A4-8** and **A4-9**, and of its text, **A4-10**, **A4-13** and **A4-14**.
@@ -358,7 +358,7 @@ run.finish(data, {
 # 3. Why count digits, and not only look at the pictures?
 #    <details><summary>Answer</summary>
 #
-#    Mode collapse: each picture may be good, and all may be the same. The shares show it.
+#    Mode collapse: each picture may be good, and digits may be missing. The shares show it.
 #    </details>
 #
 # ## Exercises
