@@ -235,7 +235,7 @@ for name, h, style in (("pixels", x_train, "o-"), ("z_mean", z_train, "s--")):
         method.fit(h[:num])
         seconds.append(time.perf_counter() - start)
         each = 1e6 * seconds[-1] / method.n_iter_ / num
-        print(f"{name}, {num} images: a round {each:.2f} µs an image, with start")
+        print(f"{name}, {num} images: {each:.2f} µs for a round and an image")
     ax.plot(sizes, seconds, style, color="#332288", label=f"k-means, {name}")
 ax.plot(sizes[-1], vae_seconds, "D", color="#CC6677", label="VAE, training")
 ax.set(xscale="log", yscale="log", xlabel="images", ylabel="seconds")
