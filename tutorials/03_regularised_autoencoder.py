@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 3. Regularised autoencoder
 #
-# *Reproduces A3 §2.1, §3.1, §3.3.1 and §4.1. 1.3 minutes on two cores.*
+# *Reproduces A3 §2.1, §3.1, §3.3.1 and §4.1. 1.1 minutes on two cores.*
 #
 # ![Two clouds of points, each the copy of a number against the number itself: on the left the
 # article's model, where no copy is negative and little is copied; on the right the mended one,

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 7. Clusters in the latent space
 #
-# *Reproduces A3 §1, §3.2, §4.2 and §5. 2.0 minutes on two cores.*
+# *Reproduces A3 §1, §3.2, §4.2 and §5. 1.8 minutes on two cores.*
 #
 # ![Ten rows of digits, each row a group that was found without any
 # label](../docs/images/07_clusters.png)
