@@ -131,9 +131,9 @@ print("largest difference from Keras's copies:", np.abs(x_hat - copies).max())
 # \big[ x_i \log \hat x_i + (1 - x_i) \log (1 - \hat x_i) \big]$$
 #
 # The first is the **mean squared error** (均方误差, MSE). The second, the **cross-entropy** (交叉熵),
-# reads $\hat x_i$ as the probability that the pixel is white, and grows the surer the copy is
-# of the wrong colour; it is the loss above. Its unit is the **nat** (奈特), because its logarithm
-# is the natural one. Of both, less is better.
+# reads $\hat x_i$ as the probability that the pixel is white, and is the larger, the surer the
+# copy is of the wrong colour; it is the loss above. Its unit is the **nat** (奈特), because its
+# logarithm is the natural one. Of both, less is better.
 
 # %%
 p = x_hat.astype("float64").clip(1e-7, 1 - 1e-7)  # no log 0
@@ -145,9 +145,10 @@ print(f"cross-entropy, NumPy {cross_entropy:.5f}, Keras {in_keras:.5f}")
 # %% [markdown]
 # **The floor of the loss.** A cross-entropy does not reach 0, even for a perfect copy: a grey
 # pixel, read as a probability, stays uncertain. The least value is that at $\hat x = x$. For a
-# grey pixel the slope, $(\hat x - x) / (\hat x (1 - \hat x))$, is 0 there; for a black or white
-# one, that is the edge of the range. On MNIST this floor is 0.058 of the 0.093 that the network
-# reaches, so look at the distance to the floor, not to 0.
+# grey pixel the slope with respect to $\hat x$, $(\hat x - x) / (\hat x (1 - \hat x))$, is 0
+# there; for a black or white one, $\hat x = x$ lies at the edge of the range. On MNIST this
+# floor is 0.058 of the 0.093 that the network reaches, so look at the distance to the floor,
+# not to 0.
 
 # %%
 p = x_test.astype("float64").clip(1e-7, 1 - 1e-7)
@@ -160,10 +161,10 @@ run.save_figure(figure, "training_curves")
 # %% [markdown]
 # ## The numbers
 #
-# Is a network better at this than linear algebra? The yardstick is
-# **principal component analysis** (主成分分析, PCA). It describes an image by 32 numbers, too: how
-# much of each of 32 fixed patterns, its components, to add up. Of all linear encoders and
-# decoders it finds those with the least squared error on the training images.
+# Is a network better at this than linear algebra? The yardstick is **principal component
+# analysis** (主成分分析, PCA). It describes an image by 32 numbers, too: how much of each of 32
+# fixed patterns, its components, to add to the mean image. Of all linear encoders and decoders
+# it finds those with the least squared error on the training images.
 
 # %%
 pca = sklearn.decomposition.PCA(code_dim, random_state=seed).fit(x_train)
@@ -186,11 +187,12 @@ run.save_figure(
 
 # %% [markdown]
 # The copies of PCA have waves of grey around the stroke. A linear map even leaves the range
-# from 0 to 1; the picture cuts that off, PCA's first number does not. On MNIST the network's
-# error is about six tenths of PCA's, although it was trained with another loss. It may do what
-# no linear map can: its ReLU and its sigmoid cut off what is too small or too large. To cut off
-# PCA's copies after the fact wins back only a part of the difference. (The small digits were
-# 8 × 8 pixels, enlarged by a linear map. 64 numbers would hold them whole, and PCA wins.)
+# from 0 to 1; the picture cuts that off, and so does the last of the three errors above. On
+# MNIST the network's error is about six tenths of PCA's, although it was trained with another
+# loss. It may do what no linear map can: its ReLU and its sigmoid cut off what is too small or
+# too large. To cut off PCA's copies after the fact wins back only a part of the difference.
+# (The small digits were 8 × 8 pixels, enlarged by a linear map. They lie in 64 dimensions, and
+# there PCA wins.)
 #
 # A number of the code that is 0 for every image would tell the decoder nothing; the last line
 # above counts the others.
@@ -213,7 +215,8 @@ with mistake("A4-1"):
 # looking is fine. But if you choose anything by such a number, for example when to stop, the
 # test set is no longer a test. To choose, keep some training images aside, as chapter 10 does.
 #
-# **A4-13.** A4 §3.1 calls such an encoder a multilayer perceptron. It has one layer.
+# **A4-13.** A4 §3.1 calls such an encoder a multilayer perceptron, a network with at least one
+# hidden layer. It has none.
 #
 # ## From the sketch to the package
 #
@@ -229,7 +232,7 @@ with mistake("A4-1"):
 
 # %%
 built = keras.Sequential([
-    dense_encoder(784, (), code_dim, latent_activation="relu"),
+    dense_encoder(784, (), code_dim, latent_activation="relu"),  # of the code
     dense_decoder(code_dim, (), 784, output_activation="sigmoid"),
 ])
 built.set_weights(autoencoder.get_weights())

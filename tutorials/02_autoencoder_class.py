@@ -170,8 +170,8 @@ print(f"PCA              {pca_mse:.5f}")
 #
 # A file has to say how to make the model again. `get_config` writes down the encoder and the
 # decoder, and `from_config` puts them together. The line above the class gives it a name, by
-# which a file can ask for it. Our file holds no code. (Keras's safe mode refuses layers that
-# would bring some, but has had gaps: load only files that you trust.)
+# which a file can ask for it. Our file holds no program. (Keras's safe mode refuses layers that
+# would bring one, but has had gaps: load only files that you trust.)
 
 # %%
 run.save_model(autoencoder, "sketch")
@@ -223,7 +223,7 @@ print("arrays of weights: the layer", len(layer.weights),
 #
 # | the sketch | `keras_vae.Autoencoder` |
 # |---|---|
-# | trains on any type and range | refuses a wrong one before a weight moves |
+# | trains on data of any type and range | refuses a wrong one before a weight moves |
 # | `fit(x, x)` | `fit(x)` is enough |
 # | loads where its class was defined | loads wherever `keras_vae` is imported |
 # | `call` | `encode`, `decode`, `reconstruct` |

@@ -38,8 +38,8 @@ hidden_dims = (50, 50)  # A3: 50 and 50
 epochs = 100  # A3: 100
 batch_size = 32  # A3: 32
 num_samples = 1000  # A3: 1000
-l2 = 0.001  # factor of the penalty on weights
-l1 = 0.01  # of the penalty on codes (Keras 3.12 sums it over a batch: 0.0003)
+l2 = 0.001  # factor of the charge on weights
+l1 = 0.01  # of that on codes (0.0003 with Keras 3.12, which sums over a batch)
 image_epochs = 10  # of the autoencoder for digits
 
 # %% [markdown]
@@ -65,12 +65,12 @@ def train(x, code, output=None, on_code=None, on_weights=None, on_codes=None):
     keras.utils.set_random_seed(seed)
     model = keras.Sequential([
         dense_encoder(100, hidden_dims, code, latent_activation=on_code,
-                      kernel_regularizer=on_weights,
+                      kernel_regularizer=on_weights,  # explained below
                       activity_regularizer=on_codes),
         dense_decoder(code, hidden_dims[::-1], 100, output_activation=output,
                       kernel_regularizer=on_weights),
     ])
-    model.compile("adam", loss="mse", steps_per_execution=8)  # 8 at a time
+    model.compile("adam", loss="mse", steps_per_execution=8)  # 8 a call
     model.fit(batches((x, x), batch_size, seed), epochs=epochs, verbose=0)
     return model
 
@@ -126,8 +126,8 @@ measure("linear output", train(noise, code=100), noise, fresh_noise)
 # than that, and better on its own rows than on fresh ones: a part of these rows it has learned
 # by heart. This is **overfitting** (过拟合).
 #
-# **A3-1, the code.** The article's "code" has 100 numbers for 100 numbers: nothing smaller is
-# handed on. The second change is a code of ten.
+# **A3-1, the code.** The article's "code" has 100 numbers for 100 numbers: it is no smaller
+# than the row. The second change is a code of ten.
 #
 # **A3-3, the data.** In independent numbers there is nothing to find: no number tells anything
 # about another. The third change is data with structure. `make_vectors` draws a point $u$ in
@@ -185,8 +185,8 @@ print(f"PCA, fresh rows: structure {floor:.3f}, noise {noise_floor:.3f}")
 # %% [markdown]
 # Ten eigenvalues are large and ninety are small: ten numbers suffice for the structure. Those
 # of the noise would all be 1 if there were endlessly many rows, so ten numbers would leave nine
-# tenths. (Of 1000 rows they leave less, and of fresh ones more: PCA overfits, too.) No linear
-# code reduces noise.
+# tenths. (PCA overfits, too: of the rows it was fitted to, it leaves less than of fresh ones.)
+# No linear code of ten can hold more of such noise.
 #
 # ## Penalties
 #

@@ -32,7 +32,7 @@ data = "auto"  # "mnist", "digits", or what can be had
 seed = 0  # of the first weights, the noise and the order of the images
 hidden_dim = 64  # A1: 64
 latent_dim = 64  # A1: 64
-beta = 1.0  # A1 §3.2.2 names this weight of the KL loss, and gives no value
+beta = 1.0  # weight of the loss of the clouds; A1 §3.2.2 gives no value
 epochs = 10  # A1: 10
 batch_size = 256  # A1: 256
 
@@ -45,10 +45,10 @@ passes = {"mnist": 1, "digits": 20}[data]  # few digits: 20 passes an epoch
 # %% [markdown]
 # ## The article's model
 #
-# The encoder has a hidden layer and two outputs, its heads (A1-3 and A1-9, below, are put
-# right): the cloud's mean $\mu$, and the logarithm of its variance, $\log \sigma^2$. The
-# decoder is a single layer, whose **logits** (对数几率) a sigmoid turns into pixels. The numbers of
-# a code are now **latent variables** (隐变量). (`compute_losses` is explained below.)
+# The encoder has a hidden layer and two outputs, its heads: the cloud's mean $\mu$, and the
+# logarithm of its variance, $\log \sigma^2$. The decoder is a single layer, whose **logits**
+# (对数几率) a sigmoid turns into pixels. The numbers of a code are now **latent variables** (隐变量).
+# (`compute_losses` is explained below.)
 
 # %%
 image, z = keras.Input((784,)), keras.Input((latent_dim,))
@@ -112,8 +112,8 @@ run.save_figure(image_grid(draw(article, 50), columns=10), "article_generated")
 # %% [markdown]
 # Blots. A decoder of one layer can only add up 64 patterns. For a copy, the encoder chooses how
 # much of each; at random they make no digit. So here is one change: a hidden layer in the
-# decoder, as in the encoder. The networks come from the package's builders, which put together
-# the layers above.
+# decoder, as in the encoder. The networks come from the package's builders, which make the same
+# layers.
 
 # %%
 def train(beta=beta, of_mean="linear"):
@@ -139,8 +139,9 @@ run.save_figure(image_grid(draw(sketch, 50), columns=10), "generated")
 # ## Why it works
 #
 # **The cloud** is a **normal distribution** (正态分布). The encoder says with which mean and
-# variance, $q(z | x) = N(\mu, \sigma^2)$, for each latent variable by itself. Its second head
-# puts out $\log \sigma^2$, any number; $\sigma = e^{\frac12 \log \sigma^2}$ is positive.
+# variance, for each latent variable by itself. Given the image $x$, the cloud's density is
+# written $q(z | x) = N(\mu, \sigma^2)$. Its second head puts out $\log \sigma^2$, any number;
+# $\sigma = e^{\frac12 \log \sigma^2}$ is positive.
 #
 # **A draw that lets gradients through.** A sampler that takes $\mu$ and $\sigma$ as mere
 # settings passes no gradient to them. So draw $\varepsilon$ from $N(0, 1)$ first, and compute
@@ -162,7 +163,7 @@ print([f"{gradient:.2f}" for gradient in tape.gradient(mean_square, both)])
 
 # %% [markdown]
 # **The reconstruction loss** (重建损失) says how far the copy is from the image. With logits $l$
-# and the copy $\hat x = 1 / (1 + e^{-l})$ it is the cross-entropy of chapter 1, summed over the
+# and the copy $\hat x = 1 / (1 + e^{-l})$ it is chapter 1's cross-entropy, summed over the
 # pixels:
 #
 # $$-\log p(x | z) = -\sum_i \big[ x_i \log \hat x_i + (1 - x_i) \log (1 - \hat x_i) \big]
@@ -197,8 +198,8 @@ for name, q, p in (("draws", cloud, prior), ("exchanged", prior, cloud)):
 # in z spoils the copy: fine copies, but a random code lies between the clouds. The KL loss
 # alone would make each cloud equal to the prior: z tells nothing, and copies have nothing to do
 # with their images. Their sum finds a middle, and a weight of the KL, **beta** (权重系数 β), moves
-# it. A1 §3.2.2 calls them *generator loss* and *encoder loss* (**A1-15**), but the first trains
-# both networks.
+# it. A1 §3.2.2 calls the two losses *generator loss* and *encoder loss* (**A1-15**), but the
+# first trains both networks.
 #
 # **Why this very sum?** A model that can draw gives each image a probability $p(x)$: the mean
 # of $p(x | z)$ over all $z$ from the prior. That mean is out of reach, since almost no $z$
@@ -219,9 +220,10 @@ for name, q, p in (("draws", cloud, prior), ("exchanged", prior, cloud)):
 # $$\log p(x) \;\ge\; -\text{reconstruction loss} - \text{KL loss} \;=\; \text{ELBO}$$
 #
 # The right side is the **evidence lower bound** (证据下界, ELBO). Training raises it: the smaller
-# −ELBO, the better. (All this is for pixels of 0 or 1, as in chapter 13. For a grey image, take
-# the mean over black-and-white ones whose pixels are drawn with its greys.) A4 §3.2.1 leaves
-# out the KL (**A4-2**), A2 §3.3 and §3.4 have the reconstruction twice (**A2-8**).
+# −ELBO, the better. (All this is for pixels of 0 or 1, as in chapter 13. The loss of a grey
+# image is the mean loss of black-and-white images drawn from it, each pixel white with a
+# probability equal to its grey.) A4 §3.2.1 leaves out the KL (**A4-2**), A2 §3.3 and §3.4 have
+# the reconstruction twice (**A2-8**).
 #
 # ## The numbers
 #
@@ -262,7 +264,7 @@ print(f"−ELBO: the article's networks {one_layer:.1f}, "
 with mistake("A1-5"):
     tf.random.normal(shape=tf.TensorShape((None, latent_dim)))
 three = keras.Model(image, [decoder(heads[0]), *heads])
-three.compile(optimizer="adam", loss=keras.losses.Huber())
+three.compile(optimizer="adam", loss=keras.losses.Huber())  # or any one loss
 with mistake("A1-6"):
     three.fit(x_test, x_test, verbose=0)
 output = tf.constant([-1.0, 0.5, 2.0])
@@ -291,8 +293,7 @@ run.save_figure(figure, "side_by_side")
 # eye hardly sees it. The article's networks are as bad, and draw blots. So look at both: −ELBO
 # says how well a model knows the images, and not how its own drawings look.
 #
-# **A2-5** and **A2-14**, on the bound and on the reparameterisation, stand in
-# `tutorials/errata.md`.
+# **A2-5** and **A2-14** stand in `tutorials/errata.md`.
 #
 # ## From the sketch to the package
 #
@@ -301,7 +302,7 @@ run.save_figure(figure, "side_by_side")
 #
 # | the sketch | `keras_vae.VAE` |
 # |---|---|
-# | trains on any type and range | refuses a wrong one before a weight moves |
+# | trains on data of any type and range | refuses a wrong one before a weight moves |
 # | cannot be saved | saves, loads, goes on (chapter 2) |
 # | β is fixed when training starts | `vae.beta = 4.0` acts at once |
 # | pixels | any numbers, by `likelihood="gaussian"` (chapters 5 and 7) |

@@ -52,10 +52,10 @@ passes = {"mnist": 1, "digits": 20}[data]  # few digits: 20 passes an epoch
 #
 # $$L = \lVert x - \hat x \rVert^2 + \beta\, D_{KL}$$
 #
-# `keras_vae.VAE` takes pixels for normally distributed around the copy if it is told
-# `likelihood="gaussian"`. Its reconstruction loss is then $\frac12 \lVert x - \hat x \rVert^2$
-# and a constant. Give it $\beta / 2$, and its loss is half of $L$, and the constant: the same
-# weights are best for both.
+# `keras_vae.VAE` takes pixels for normally distributed around the copy, with variance 1, if it
+# is told `likelihood="gaussian"`. Its reconstruction loss is then
+# $\frac12 \lVert x - \hat x \rVert^2$ plus a constant. With $\beta / 2$, its loss is
+# $\frac12 L$ plus that constant: the same weights are best.
 
 # %%
 def build(num_latent, **settings):
@@ -96,12 +96,12 @@ bernoulli = build(latent_dim, beta=beta)
 bernoulli.fit(batches(x_train, batch_size, seed, passes), epochs=epochs)
 
 # %% [markdown]
-# **What β trades.** A nat is also a unit of information: 1 nat is 1.44 bits, or answers of yes
-# or no. Averaged over images, the KL is a bound on what the code can tell about an image, the
-# **rate** (码率). The reconstruction loss says how wrong the copy is: the **distortion** (失真).
-# Training minimises distortion + β · rate. All pairs with the same sum lie on a line of slope
-# −β, so it seeks the lowest such line that touches what can be reached. A higher β makes each
-# nat of rate cost more:
+# **What β trades.** A nat is also a unit of information: 1 nat is 1.44 bits, answers of yes or
+# no. Averaged over images, the KL is called the **rate** (码率). It is an upper bound (not proven
+# here) on what the code tells about an image. The reconstruction loss says how wrong the copy
+# is: the **distortion** (失真). Training minimises distortion + β · rate. All pairs with the same
+# sum lie on a line of slope −β, so it seeks the lowest such line that touches what can be
+# reached. A higher β makes each nat of rate cost more:
 #
 # ![A falling curve in the plane of rate and distortion; a high beta leads to its upper left, a
 # low beta to its lower right](../docs/images/rate_distortion.svg)
@@ -185,10 +185,10 @@ for ax, (name, z) in zip(axes, codes.items()):
 run.save_figure(figure, "latent_scatter")
 
 # %% [markdown]
-# On MNIST the autoencoder leaves more fields empty: no KL pulls its codes to one prior, and no
-# noise spreads them. Both planes are on one web page. Open it with a double click, move over
-# the plane, and walk from A to B by the slider, in both models. Where does the digit fall to
-# pieces on the way?
+# On MNIST the autoencoder leaves more fields empty: no KL pulled its codes to one prior, and no
+# noise pushed them apart. Both planes are on one web page. Open it with a double click, move
+# over the plane, and walk from A to B by the slider, in both models. Where does the digit fall
+# to pieces on the way?
 
 # %%
 page = run.folder / "latent_explorer.html"
@@ -237,7 +237,7 @@ figure.axes[0].set(xlim=(-4, 4), ylim=(-4, 4))
 run.save_figure(figure, "relu_mean")
 
 # %% [markdown]
-# **A0-7**: β and the KL are in the formula, and the loss of the code has neither (chapter 4,
+# **A0-7**: β and the KL are in the formula, and the listing's loss has neither (chapter 4,
 # A1-11). **A0-10**: the formula takes the mean of $\log q - \log p$ over the *prior*. That is
 # minus a KL divergence, so to minimise it drives the clouds away from the prior:
 

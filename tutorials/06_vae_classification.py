@@ -44,7 +44,7 @@ few_beta = 0.5  # tried 1, 2 and 0.5 on training images kept aside
 few_learning_rate = 0.002
 few_epochs = 14
 num_labels = (100, 1000)  # and all
-draws = 5  # draws of as many labels
+draws = 5  # how often to draw each number of labels
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -177,10 +177,10 @@ run.save_figure(figure, "label_efficiency")
 #
 # The scores of a softmax regression are linear in the features. If the means were a *linear*
 # map of the pixels, their scores would be linear in the pixels, too: nothing new could be said
-# with them (but it may take more labels to find, or fewer). So ask how much of the means the
-# best linear map of the pixels explains. **Ridge regression** (岭回归) finds that map, by least
-# squares with a small penalty. Its predictions are features, too, so classify with this linear
-# part alone. And take ten numbers that are linear on purpose, those of PCA.
+# with them (but to find the same scores may take more labels, or fewer). So ask how much of the
+# means the best linear map of the pixels explains. **Ridge regression** (岭回归) finds that map,
+# by least squares with a small penalty. Its predictions are features, too, so classify with
+# this linear part alone. And take ten numbers that are linear on purpose, those of PCA.
 
 # %%
 linear = {}
@@ -200,12 +200,12 @@ measure("PCA", pca.transform(x_train), pca.transform(x_test), counts[:1])
 # After twelve epochs the article's means are nearly a linear map of the pixels, and those of
 # the second VAE are less so. But compare with the table above, with 1000 labels: on MNIST the
 # linear part alone does worse than the means, and worse than the pixels. What the means gain is
-# in the rest. Few numbers alone do not help either: with 100 labels, those of PCA do worse than
-# pixels.
+# in the rest. Few numbers alone do not help either: with 100 labels PCA's do worse than pixels.
 #
 # **A2-7.** The article gives no reason for 256 latent variables. All are active, and yet the
-# bound is much better with ten, a deeper network and larger steps. (`latent_dim=20` alone gains
-# a third of that, −ELBO 133.2 with seed 0, and leaves 11.6 % wrong with all labels.)
+# bound is much better with ten, a deeper network, β = 0.5 and larger steps. (`latent_dim=20`
+# alone gains a third of that, −ELBO 133.2 with seed 0, and leaves 11.6 % wrong with all
+# labels.)
 
 # %%
 active, minus_elbo = {}, {}
@@ -218,10 +218,10 @@ for name, vae in ((many, article), (ten, few)):
 # %% [markdown]
 # ## Side by side
 #
-# The listing, mended each time, stops four times. **A2-1**: a layer that scales numbers to mean
-# 0 and variance 1, and that it does not import, is to make z of mean and variance. It takes one
-# tensor and draws nothing. **A2-2**: its model is to lead from the image to an output that was
-# computed from another input. **A2-4**: it feeds 28 × 28 to 784.
+# The listing, mended each time, stops four times. **A2-1**: `LayerNormalization`, not imported,
+# is to make z of mean and variance. But this layer scales one tensor, and draws nothing.
+# **A2-2**: its model is to lead from the image to an output that was computed from another
+# input. **A2-4**: it feeds 28 × 28 to 784.
 
 # %%
 with mistake("A2-1"):
@@ -259,8 +259,7 @@ run.save_figure(figure, "squashed_twice")
 # output is read as a logit, and wants to be $\log \frac{x}{1 - x}$. Cut off to [0, 1], that is
 # black for every pixel up to $x = ½$. On average nearly all pixels of MNIST are darker, so the
 # first steps push the outputs to black, where the sigmoid is flat: little is left even of the
-# strokes. (On the small digits they look as if cut at a threshold.) `VAE` refuses such a
-# decoder.
+# strokes. (On the small digits they look cut at a threshold.) `VAE` refuses such a decoder.
 #
 # **A2-9**, **A2-10** and **A2-15**, on the loss and on soft pictures, stand in
 # `tutorials/errata.md`.

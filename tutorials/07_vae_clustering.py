@@ -74,7 +74,7 @@ def vector_vae(x, seed=seed):
     encoder = gaussian_encoder(100, vector_hidden_dims, latent_dim)
     decoder = dense_decoder(latent_dim, vector_hidden_dims[::-1], 100)
     vae = VAE(encoder, decoder, likelihood="gaussian", seed=seed)
-    vae.compile(optimizer="adam", steps_per_execution=8)  # 8 at a time
+    vae.compile(optimizer="adam", steps_per_execution=8)  # 8 a call
     dataset = batches(x, vector_batch_size, seed)
     vae.fit(dataset, epochs=vector_epochs, verbose=0)
     return vae
@@ -134,9 +134,9 @@ for name, (vae, x) in cases.items():
 
 # %% [markdown]
 # The five clusters come out alike both times. On noise the two agree no more than by chance:
-# there was nothing to find. The VAE has told its decoder next to nothing, as its KL says: to
-# tell one of these numbers, whose variance is the 1 that the likelihood takes for noise, costs
-# on average at least as much KL as it saves in error.
+# there was nothing to find. The VAE has told its decoder next to nothing, as its KL says. The
+# likelihood expects noise of variance 1, and these numbers are just that. A decoder that always
+# answers 0 is the true distribution, which no ELBO can beat: a code costs what it saves.
 #
 # **How good is a clustering?** Where labels are known, they can score it; they took no part in
 # finding it. A cluster has a number and no name, so the scoring may choose names. The
@@ -268,7 +268,7 @@ print(f"A3-9  codes below 0.01: {100 * near_zero:.1f} %; of N(0, 1), 0.8 %")
 
 # %% [markdown]
 # **A3-6**: the listing has no variance, no draw and no KL; it is no VAE. **A3-11**: A3 §3.3
-# passes the means through a tanh, out of whose reach is a third of N(0, 1), or through a
+# passes the means through a tanh, from −1 to 1, which misses a third of N(0, 1), or through a
 # sigmoid, which misses two thirds. **A3-7**, **A3-12** and **A3-16** stand in
 # `tutorials/errata.md`.
 #

@@ -5,10 +5,10 @@
 #
 # ![A hundred digits drawn by the generator of this chapter](../docs/images/08_generated.png)
 #
-# To draw these images, some of them digits and some nearly so, was learned in a game. In a
-# **generative adversarial network** (生成对抗网络, GAN) the **generator** (生成器) turns random numbers
-# into images. The **discriminator** (判别器) sees real and generated images, and says of each how
-# probable it is that it is real. Each is trained against the other. You need chapters 1 and 4.
+# To draw these images, not all of them digits, was learned in a game. In a **generative
+# adversarial network** (生成对抗网络, GAN) the **generator** (生成器) turns random numbers into images.
+# The **discriminator** (判别器) sees real and generated images, and says of each how probable it
+# is that it is real. Each is trained against the other. You need chapters 1 and 4.
 #
 # ![Noise goes into the generator; its image and a real one go into the discriminator, whose
 # loss trains it, and whose answer trains the generator](../docs/images/gan.svg)
@@ -36,7 +36,7 @@ hidden_dim = 128  # A4: 128, in both networks
 epochs = 12  # A4: 1000
 batch_size = 32  # A4: 32
 learning_rate = 0.001  # A4 names no optimizer: Keras's default of Adam
-dropout = 0.3  # of the last model
+dropout = 0.3  # of the last model, where it is explained
 label_smoothing = 0.1  # of the last model, too
 
 # %% [markdown]
@@ -80,7 +80,7 @@ class SketchGAN(keras.Model):
         g_loss = tf.nn.softplus(-d_fake)
         return d_loss, g_loss, d_real > 0, d_fake <= 0  # above 0: "real"
 
-    def train_step(self, real):  # one of each network, from the same batch
+    def train_step(self, real):  # a step of each network, from the same batch
         with tf.GradientTape(persistent=True) as tape:  # asked twice
             losses = self.compute_losses(real)
             d_loss, g_loss = map(tf.reduce_mean, losses[:2])
@@ -159,14 +159,13 @@ run.save_figure(figure, "best_discriminator")
 # %% [markdown]
 # Where either density is large, what it learned comes close to $D^*$. If the generator were
 # perfect, $q = p$, then $D^*$ would be ½ everywhere, $L_D = 2 \log 2 = 1.39$ nats, and
-# $-\log D = 0.69$. This is the equilibrium: alone, no player can gain. Training need not reach
-# it.
+# $-\log D = 0.69$. This is the equilibrium: no player can gain alone. Training may miss it.
 #
 # **What the generator minimises.** It could minimise $V$, of which only
 # $E_{\text{fake}}[\log (1 - D)]$ depends on it. But early on the discriminator is sure, $d$ is
 # far below 0, and there this **saturating** loss is flat. So it minimises the **non-saturating
 # loss** (非饱和损失) $-E_{\text{fake}}[\log D]$, which wants the same. Here are the gradients with
-# respect to $d$. The third loss is the article's (A4-3), minus a mean of $D$:
+# respect to $d$. The third loss is the article's (A4-3), $-E_{\text{fake}}[D]$:
 
 # %%
 d = tf.Variable([-8.0, -4.0, 0.0, 4.0])
@@ -250,12 +249,12 @@ run.save_figure(curves, "training_curves")
 #
 # | the sketch | `keras_vae.GAN` |
 # |---|---|
-# | trains on any type and range | refuses a wrong one before a weight moves |
+# | trains on data of any type and range | refuses a wrong one before a weight moves |
 # | cannot be saved | saves and loads, with both optimizers |
-# | | `generate`; `evaluate` on held-out images |
+# | | `generate`; `evaluate` on images kept aside |
 #
-# Two additions keep a discriminator from being too sure. **Dropout** (随机失活) switches off some
-# units at random. **Label smoothing** (标签平滑) asks for 0.9 on real images, not for 1. With both:
+# Two additions keep a discriminator from being too sure. **Dropout** (随机失活) sets some outputs
+# to 0, at random. **Label smoothing** (标签平滑) asks for 0.9 on real images, not for 1. With both:
 
 # %%
 def play(kind, name, dropout=0.0, **settings):
@@ -363,7 +362,7 @@ run.finish(data, {
 #
 # ## Exercises
 #
-# 1. Predict first: does the blot of A4-3 come at a fifth of the learning rate, too? Run
+# 1. Predict first: do A4-3's losses make images alike at a fifth of the learning rate, too? Run
 #    `python tutorials 8 learning_rate=0.0002`.
 #    <details><summary>Answer</summary>
 #
