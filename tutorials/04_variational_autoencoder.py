@@ -112,8 +112,7 @@ run.save_figure(image_grid(draw(article, 50), columns=10), "article_generated")
 # %% [markdown]
 # Blots. A decoder of one layer can only add up 64 patterns. For a copy, the encoder chooses how
 # much of each; at random they make no digit. So here is one change: a hidden layer in the
-# decoder, as in the encoder. The networks come from the package's builders, which make the same
-# layers.
+# decoder, as in the encoder. The builders of the package make the same layers.
 
 # %%
 def train(beta=beta, of_mean="linear"):
