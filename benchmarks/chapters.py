@@ -7,7 +7,8 @@
     python benchmarks/chapters.py table           the tables of docs/results.md and README.md, put
                                                   there from what was saved
     python benchmarks/chapters.py check --seeds 0 --threads 1
-                                                  runs, saves nothing, says what is out of its range
+                                                  runs, saves nothing, says what is out of range,
+                                                  and then ends with 1
 
 What was measured is saved in benchmarks/chapters_mnist.json and benchmarks/chapters_digits.json.
 """
@@ -22,11 +23,14 @@ import pathlib
 import platform
 import re
 import runpy
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+import filelock
 
 HERE = pathlib.Path(__file__).parent
 TUTORIALS = HERE.parent / "tutorials"
@@ -168,13 +172,13 @@ def save(path, report):
 
 
 def measured(data, seeds, numbers):
-    """Run the chapters of these numbers (None: all) with each seed; yield the results of each.
+    """Run the chapters of these numbers with each seed; yield the results of each.
 
     What is outside of its expected range is printed.
     """
     for seed in seeds:
         for chapter in sorted(TUTORIALS.glob("[0-9][0-9]_*.py")):
-            if numbers and int(chapter.name[:2]) not in numbers:
+            if int(chapter.name[:2]) not in numbers:
                 continue
             result, minutes = run_chapter(chapter, [f"data={data}", f"seed={seed}"])
             result.update(seed=seed, minutes=round(minutes, 2))
@@ -186,28 +190,29 @@ def measured(data, seeds, numbers):
 
 
 def run(data, seeds, numbers):
-    """Run the chapters and save after every one; what was saved of other runs is kept."""
+    """Run the chapters and save after every one; what is saved of other runs is kept."""
     path = HERE / f"chapters_{data}.json"
-    kept = load(data)["runs"] if path.exists() else []
     report = {
         "date": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
         "data": data,
-        "runs": kept,
     }
+    if path.exists():
+        load(data)  # a file that cannot be read is found before hours of work
     for result in measured(data, seeds, numbers):
         key = result["seed"], result["chapter"]
-        report["runs"] = [r for r in report["runs"] if (r["seed"], r["chapter"]) != key]
-        report["runs"].append(result)
-        report["runs"].sort(key=lambda r: (r["seed"], r["chapter"]))
-        save(path, report)
+        with filelock.FileLock(path.with_suffix(".lock")):  # another run may save meanwhile
+            runs = load(data)["runs"] if path.exists() else []
+            runs = [r for r in runs if (r["seed"], r["chapter"]) != key] + [result]
+            runs.sort(key=lambda r: (r["seed"], r["chapter"]))
+            save(path, {**report, "runs": runs})
 
 
 def all_values():
     """Return {chapter: {measure: {data set: [values of the seeds]}}} of all saved runs."""
     found = {}
     for path in sorted(HERE.glob("chapters_*.json"), reverse=True):  # MNIST first
-        for result in json.loads(path.read_text(encoding="utf-8"))["runs"]:
+        for result in load(path.stem.removeprefix("chapters_"))["runs"]:
             measures = found.setdefault(result["chapter"], {})
             for row in result["rows"]:
                 sets = measures.setdefault(row["measure"], {})
@@ -372,7 +377,11 @@ def minutes(report):
 
 def load(data):
     """Return the saved report of a data set."""
-    return json.loads((HERE / f"chapters_{data}.json").read_text(encoding="utf-8"))
+    path = HERE / f"chapters_{data}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise SystemExit(f"{path} is not whole: {error}. Restore it from the repository") from None
 
 
 if __name__ == "__main__":
@@ -380,16 +389,20 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=["run", "expect", "table", "check"])
     parser.add_argument("--data", choices=["mnist", "digits"], default="mnist")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--chapters", type=int, nargs="+", help="all by default")
+    numbers = [int(path.name[:2]) for path in sorted(TUTORIALS.glob("[0-9][0-9]_*.py"))]
+    parser.add_argument("--chapters", type=int, nargs="+", choices=numbers, default=numbers,
+                        metavar="CHAPTER", help="all by default")
     parser.add_argument("--threads", type=int, help="of TensorFlow; as many as cores by default")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the chapter that runs, too
     if arguments.threads:
         for kind in ("INTRAOP", "INTEROP"):
             os.environ[f"TF_NUM_{kind}_THREADS"] = str(arguments.threads)
     if arguments.what == "expect":
         write(TUTORIALS / "expected.json", expect())
     elif arguments.what == "check":
-        list(measured(arguments.data, arguments.seeds, arguments.chapters))
+        results = list(measured(arguments.data, arguments.seeds, arguments.chapters))
+        sys.exit(any(row["inside"] is False for result in results for row in result["rows"]))
     else:
         if arguments.what == "run":
             run(arguments.data, arguments.seeds, arguments.chapters)

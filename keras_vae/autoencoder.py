@@ -79,6 +79,9 @@ class Autoencoder(keras.Model):
             raise ValueError(f"target must be floating point {shape}, got {y.dtype.name} {y.shape}")
         y = tf.ensure_shape(y, shape)
         least, greatest = (-1e-3, 1.001) if self.bounded else (y.dtype.min, y.dtype.max)
+        if sample_weight is not None:  # one NaN would reach every weight
+            weight = tf.cast(sample_weight, self.variable_dtype)
+            sample_weight = tf.debugging.check_numerics(weight, "sample_weight must be finite")
         found = [f"target must lie in [{least}, {greatest}]:", tf.reduce_min(y), tf.reduce_max(y)]
         good = (found[1] >= least) & (found[2] <= greatest)  # false for NaN
         with tf.control_dependencies([tf.raw_ops.Assert(condition=good, data=found)]):

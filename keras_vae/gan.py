@@ -146,6 +146,7 @@ class GAN(keras.Model):
 
     def call(self, noise, training=False):
         """Return images of the generator: noise, (batch, noise_dim) → (batch, …)."""
+        noise = tf.debugging.check_numerics(noise, "noise must be finite")
         return self.generator(noise, training=training)
 
     def generate(self, num_samples, seed=None):

@@ -150,6 +150,7 @@ class VAE(keras.Model):
         """Return the mean of p(x | z), such as pixels, for the array z, (num, latent_dim)."""
         if len(z) < 1:
             raise ValueError("there must be at least one code to decode, got none")
+        z = tf.debugging.check_numerics(tf.cast(z, self.variable_dtype), "z must be finite")
         mean = self._mean(self.decoder.predict(z, verbose=0))
         return tf.cast(mean, self.variable_dtype).numpy()
 

@@ -56,7 +56,7 @@ def test_a_chapters_definitions_are_the_packages(path):
             assert source.count("\n") < 25, name
 
 
-MODELS = {vae: 235, gan: 205, autoencoder: 95, iwae: 50}  # the lines that a file may have
+MODELS = {vae: 235, gan: 205, autoencoder: 97, iwae: 50}  # the lines that a file may have
 
 
 def test_a_model_is_one_page():

@@ -436,6 +436,10 @@ WRONG = {  # {what: (() → the mistake, words of the refusal)}
     "a code of a wrong width": (lambda: small_vae().decode(GOOD[:, :4]), r"shape=\(None, 3\)"),
     "bytes to encode": (lambda: small_vae().encode(GOOD.astype("uint8")), "uint8"),
     "NaN to encode": (lambda: small_autoencoder().encode(np.nan * GOOD), "finite"),
+    "NaN to decode": (lambda: small_vae().decode([[0.0, np.nan, 1.0]]), "z must be finite"),
+    "NaN for noise": (lambda: small_gan().predict(np.full((2, 5), np.nan), verbose=0), "finite"),
+    "a NaN among weights": (lambda: build("autoencoder").fit(
+        GOOD, sample_weight=np.where(np.arange(64) == 9, np.nan, 1), verbose=0), "finite"),
     "nothing to encode": (lambda: small_vae().encode(GOOD[:0]), "not be empty"),
     "a warm-up of a GAN": (lambda: build("gan").fit(
         GOOD, callbacks=[KLWarmUp(1.0, 2)], verbose=0), "needs a model with a beta"),

@@ -34,7 +34,7 @@ from keras_vae import reconstructions
 # %% tags=["parameters"]
 data = "auto"  # "mnist", "digits", or what can be had
 seed = 0  # of the first weights and of the order of the images
-encoding_dim = 64  # A1: 64
+encoding_dim = 64  # A1: 64; at most 784
 epochs = 10  # A1: 10
 batch_size = 256  # A1: 256
 
@@ -284,7 +284,7 @@ run.finish(data, {
 #    </details>
 # 2. What does the model make of pictures that are no digits: digits upside down, digits with
 #    black and white exchanged, digits with their pixels shuffled? Order the three by the error
-#    that you expect, then run this.
+#    that you expect, then try it.
 #    <details><summary>Answer</summary>
 #
 #    Upside down comes out best, then shuffled, then exchanged. Presumably the model has learned

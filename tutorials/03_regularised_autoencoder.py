@@ -33,11 +33,11 @@ from keras_vae import reconstruction_error, reconstructions
 # %% tags=["parameters"]
 data = "auto"  # of the images at the end: "mnist", "digits", or what can be had
 seed = 0  # of the vectors, the first weights and the order of the rows
-code_dim = 10  # A3: 100, as many as the data
+code_dim = 10  # A3: 100, as many as the data; at most 100
 hidden_dims = (50, 50)  # A3: 50 and 50
 epochs = 100  # A3: 100
 batch_size = 32  # A3: 32
-num_samples = 1000  # A3: 1000
+num_samples = 1000  # A3: 1000; at least 100
 l2 = 0.001  # factor of the charge on weights
 l1 = 0.01  # of that on codes (0.0003 with Keras 3.12, which sums over a batch)
 image_epochs = 10  # of the autoencoder for digits

@@ -273,9 +273,9 @@ print("      σ, here:   ", tf.exp(0.5 * output).numpy())
 # %% [markdown]
 # **A1-4** raises no error: the listing takes the logarithm of a linear output, and then the
 # exponential. So its $\sigma$ is the output itself, and not a number (NaN) wherever that is
-# negative. Two more raise none either. **A1-11**: with all else mended, the loss still has no
-# KL. **A1-3**: the mean comes out of a ReLU, so it is never negative. Each model below differs
-# from ours in that one point:
+# negative. Two more raise none. **A1-11**: with all else mended, the loss still has no KL.
+# **A1-3**: the mean comes out of a ReLU and is never negative. Each model below differs from
+# ours in one point:
 
 # %%
 without_kl, relu_mean = train(beta=0.0), train(of_mean="relu")
@@ -304,8 +304,8 @@ run.save_figure(figure, "side_by_side")
 # | trains on data of any type and range | refuses a wrong one before a weight moves |
 # | cannot be saved | saves, loads, goes on (chapter 2) |
 # | β is fixed when training starts | `vae.beta = 4.0` acts at once |
-# | pixels | any numbers, by `likelihood="gaussian"` (chapters 5 and 7) |
-# | | `encode`, `decode`, `reconstruct`, `generate` |
+# | rows of pixels | any shape; any numbers, by `likelihood="gaussian"` (chapters 5 and 7) |
+# | plain layers | penalties and random layers act, too; `encode`, `decode`, `reconstruct`, `generate` |
 
 # %%
 vae = VAE(sketch.encoder, sketch.decoder, beta=beta, seed=seed)

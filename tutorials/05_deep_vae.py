@@ -212,7 +212,7 @@ with mistake("A0-1"):
 with mistake("A0-4"):
     tf.keras.layers.KLDivLoss(alpha=1.0)
 with mistake("A0-3"):
-    article.encoder(keras.Input((latent_dim,)))
+    plane.encoder(keras.Input((2,)))
 with mistake("A0-6"):
     rows, outputs = np.zeros((2, 28, 28)), np.zeros((2, 28, 784))
     keras.losses.MeanSquaredError()(rows, outputs)

@@ -36,7 +36,7 @@ from keras_vae import make_vectors, mistake
 data = "auto"  # "mnist", "digits", or what can be had
 seed = 0  # of the vectors, the first weights, the noise and the clusterings
 vector_hidden_dims = (50, 50)  # A3: 50 and 50
-latent_dim = 10  # A3: 10
+latent_dim = 10  # A3: 10; at least 2
 vector_epochs = 100  # A3: 100
 vector_batch_size = 32  # A3: 32
 num_samples = 1000  # A3: 1000
@@ -103,6 +103,7 @@ for ax, (name, (vae, x)) in zip(axes, cases.items()):
     names = ("first principal component of the means", "second")
     title = f"{name}: what k-means found"
     latent_scatter(plane, k_means(z, z, 5), title, names, ax=ax)
+    ax.get_legend().set_title("cluster")
 run.save_figure(figure, "vectors")
 
 # %% [markdown]
@@ -269,8 +270,7 @@ print(f"A3-9  codes below 0.01: {100 * near_zero:.1f} %; of N(0, 1), 0.8 %")
 # %% [markdown]
 # **A3-6**: the listing has no variance, no draw and no KL; it is no VAE. **A3-11**: A3 §3.3
 # passes the means through a tanh, from −1 to 1, which misses a third of N(0, 1), or through a
-# sigmoid, which misses two thirds. **A3-7**, **A3-12** and **A3-16** stand in
-# `tutorials/errata.md`.
+# sigmoid, which misses two thirds. **A3-7**, **A3-12**, **A3-16**: `tutorials/errata.md`.
 #
 # ## What to expect
 

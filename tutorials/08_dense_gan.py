@@ -251,6 +251,7 @@ run.save_figure(curves, "training_curves")
 # |---|---|
 # | trains on data of any type and range | refuses a wrong one before a weight moves |
 # | cannot be saved | saves and loads, with both optimizers |
+# | plain layers | penalties act, too |
 # | | `generate`; `evaluate` on images kept aside |
 #
 # Two additions keep a discriminator from being too sure. **Dropout** (随机失活) sets some outputs

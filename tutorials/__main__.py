@@ -64,7 +64,7 @@ def parameter_cell(source):
 def parse(name, text, default, line=""):
     """Return the value that `text` stands for, in the type of `default`; never evaluated.
 
-    Its bounds are those that the chapter's line names: texts in quotes, and "at least".
+    Its bounds are those that the chapter's line names: texts in quotes, "at least", "at most".
     """
     if isinstance(default, str):
         choices = dict.fromkeys(re.findall(r'"(\w+)"', line))
@@ -87,14 +87,16 @@ def parse(name, text, default, line=""):
             f"{name} must be of type {type(default).__name__}, such as {name}={such} (not {text!r})"
         )
     given, own = (value, default) if isinstance(default, tuple) else ((value,), (default,))
-    named = re.search(r"at least (\d+)", line)
+    named = dict(re.findall(r"at (least|most) (\d+)", line))
     # 0 is for what the chapter itself has at 0, such as a seed, and for all that is no count.
-    least = int(named[1]) if named else min(0 if float in map(type, own) else 1, *own)
-    most = 2**32 - 1 if name == "seed" else sys.float_info.max
-    if any(type(item) in (int, float) and not least <= item <= most for item in given):
+    least = int(named.get("least", min(0 if float in map(type, own) else 1, *own)))
+    ceiling = 2**32 - 1 if name == "seed" else int(named.get("most", 0))
+    most = ceiling or 3.4e38  # what float32 holds
+    wrong = [item for item in given if type(item) in (int, float) and not least <= item <= most]
+    if wrong or named and not given:
         what = "hold numbers of" if isinstance(default, tuple) else "be"
-        bounds = "finite" if any(item > most for item in given) else f"at least {least}"
-        bounds = f"from {least} to {most}" if name == "seed" else bounds
+        bounds = "finite" if any(item > most for item in wrong) else f"at least {least}"
+        bounds = f"from {least} to {most}" if ceiling else bounds
         raise SystemExit(f"{name} must {what} {bounds}, got {text!r}")
     return value
 
