@@ -149,6 +149,8 @@ class Run:
         named = [(k, v) for k, v in named if k in first]
         digest = hashlib.sha256(repr(sorted(named)).encode()).hexdigest()[:12]
         self.backups = self.folder / "backups" / digest
+        # A chapter has many models, each traced anew: a notebook would show warnings of that.
+        tf.get_logger().setLevel("ERROR")
         self.start = time.perf_counter()
         self.saved = []
         make_folder(self.folder)

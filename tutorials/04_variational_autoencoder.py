@@ -165,8 +165,8 @@ print([f"{gradient:.2f}" for gradient in tape.gradient(mean_square, both)])
 # and the copy $\hat x = 1 / (1 + e^{-l})$ it is chapter 1's cross-entropy, summed over the
 # pixels:
 #
-# $$-\log p(x | z) = -\sum_i \big[ x_i \log \hat x_i + (1 - x_i) \log (1 - \hat x_i) \big]
-# = \sum_i \big[ \log (1 + e^{l_i}) - x_i l_i \big]$$
+# $$\begin{aligned} -\log p(x|z) &= -\sum_i [ x_i \log \hat x_i + (1 - x_i) \log (1 - \hat x_i)]
+# \\ &= \sum_i [ \log (1 + e^{l_i}) - x_i l_i ] \end{aligned}$$
 #
 # The second form follows from $\log \hat x = l - \log (1 + e^l)$ and
 # $\log (1 - \hat x) = -\log (1 + e^l)$. Nothing in it can become infinite; `softplus` is its
