@@ -156,16 +156,16 @@ def test_a_killed_chapter_of_part_two_goes_on(tmp_path):
 
     That such a training ends where one does that was never killed: tests/test_interrupted.py.
     """
-    arguments = ["12", "data=digits", "epochs=3", "filters=(4,8)"]
+    arguments = ["12", "data=digits", "epochs=2", "filters=(4,8)"]
     process = begin(arguments, tmp_path)
-    read_until(process, "Epoch 3/3")
-    read_until(process, "Epoch 2/3")
+    read_until(process, "Epoch 2/2")
+    read_until(process, "Epoch 2/2")
     process.kill()
     process.communicate()
     done = start(arguments, tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "Going on after epoch 3 of 3" in done.stdout  # the first model
-    assert "Going on after epoch 1 of 3" in done.stdout and "Epoch 1/3" not in done.stdout
+    assert "Going on after epoch 2 of 2" in done.stdout  # the first model
+    assert "Going on after epoch 1 of 2" in done.stdout and "Epoch 1/2" not in done.stdout
     assert not (tmp_path / "outputs" / "12_convolutional_vae" / "backups").exists()
 
 
