@@ -45,10 +45,10 @@ passes = {"mnist": 1, "digits": 20}[data]  # few digits: 20 passes an epoch
 # %% [markdown]
 # ## The article's model
 #
-# The encoder has a hidden layer and two outputs, its heads: the cloud's mean $\mu$, and the
-# logarithm of its variance, $\log \sigma^2$. The decoder is a single layer, whose **logits**
-# (对数几率) a sigmoid turns into pixels. The numbers of a code are now **latent variables** (隐变量).
-# (`compute_losses` is explained below.)
+# The encoder has a hidden layer (the article's mean, A1-3) and two outputs, its heads: the
+# cloud's mean $\mu$ and the logarithm of its variance, $\log \sigma^2$. The decoder is one
+# layer, whose **logits** (对数几率) a sigmoid turns into pixels. The numbers of a code are now
+# **latent variables** (隐变量). (`compute_losses` is explained below.)
 
 # %%
 image, z = keras.Input((784,)), keras.Input((latent_dim,))

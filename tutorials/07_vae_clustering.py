@@ -222,7 +222,7 @@ run.save_figure(figure, "clusters")
 #
 # **A3-21, the time.** A3 §1 calls k-means inefficient for large data. A round of it measures
 # each row against each centre, so its work is proportional to the number of rows. Here are
-# whole runs of k-means, from one start, on more and more images:
+# whole runs of k-means, from one start (which is timed, too), on more and more images:
 
 # %%
 figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
