@@ -101,6 +101,7 @@ def test_a_chapter_is_found_by_number_name_and_path(tmp_path, monkeypatch):
         (["4", "seed=-1"], "seed must be from 0 to 4294967295, got '-1'"),
         (["4", "seed=99999999999"], "seed must be from 0 to"),
         (["4", "beta=-1"], "beta must be at least 0"),
+        (["4", "beta=1e999"], "beta must be finite"),
         (["4", "beta=1e308"], "beta must be finite"),
         (["4", "data=cifar"], "data must be one of auto, mnist, digits, got 'cifar'"),
         (["13", "activation=elu"], "activation must be one of relu, tanh, got 'elu'"),
