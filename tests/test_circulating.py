@@ -3,6 +3,7 @@
 import math
 import pathlib
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -149,7 +150,15 @@ def test_c_8_the_dearest_draw_weighs_most(rng):
     assert -exact < meant < costs.mean() < written
     rounded = [f"−{value:.2f}" for value in (meant, costs.mean(), written)]
     assert round(-exact, 4) == 1.5155
-    says("C-8", "−1.5155", *rounded)
+    # The true posterior N(1/2, 1/2): with its densities each draw gives log p(x), and with the
+    # closed form of the KL the right formula lies above it.
+    z = 0.5 + math.sqrt(0.5) * rng.normal(size=(20_000, 50))
+    of_x, kl = -0.5 * ((1 - z) ** 2 + LOG_2PI), kl_terms(0.5, math.log(0.5))
+    ratio = scipy.stats.norm(0.5, math.sqrt(0.5)).logpdf(z) - scipy.stats.norm(0, 1).logpdf(z)
+    np.testing.assert_allclose(of_x - ratio, exact)
+    closed = np.mean(scipy.special.logsumexp(of_x - kl, axis=1)) - math.log(50)
+    assert exact < closed
+    says("C-8", "−1.5155", *rounded, f"−{-closed:.2f}", "12 288")
 
 
 def test_c_9_one_weight_for_training_and_another_for_choosing():
@@ -190,3 +199,18 @@ def test_c_12_purity_is_no_accuracy():
     best = scipy.optimize.linear_sum_assignment(counts, maximize=True)
     assert purity == 0.9 and counts[best].sum() / counts.sum() == 0.85
     says("C-12", "90 %", "85 %", "2.5")
+
+
+def test_freezing_acts_at_once_under_keras_3():
+    """Compiled, then frozen: the discriminator of old GANs takes a step and stands still."""
+    import keras
+
+    discriminator = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "sigmoid")])
+    discriminator.compile("sgd", "binary_crossentropy")
+    discriminator.trainable = False
+    before = discriminator.get_weights()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras may say that nothing is left to train
+        discriminator.train_on_batch(np.ones((8, 4)), np.ones((8, 1)))
+    for a, b in zip(before, discriminator.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
