@@ -135,7 +135,7 @@ def chapter_page(path):
     page.cells[0].source = f"{title}\n\n{bar}\n{rest}"
     for cell in page.cells:
         if cell.cell_type == "markdown":
-            cell.source = link(cell.source, path.stem, "../")
+            cell.source = link(cell.source, path.stem, "../").replace("](../tutorials/", "](../")
             cell.source = re.sub(  # the page would lose the line breaks of what is said of it
                 r"!\[([^\]]*)\]\(\.\./docs/images/",
                 lambda m: f"![{' '.join(m[1].split())}](../images/", cell.source,
@@ -237,8 +237,12 @@ def collect():
     errata = (TUTORIALS / "errata.md").read_text(encoding="utf-8")
     put(SOURCE / "errata.md", re.sub(
         r"(?<=\*\*chapter\*\* )[\d, ]+",
-        lambda m: re.sub(r"\d+", lambda n: page_link(n[0], int(n[0])), m[0]), errata,
+        lambda m: re.sub(r"\d+", lambda n: page_link(n[0], int(n[0])), m[0]),
+        local_links(errata),
     ))
+    name = "find_the_bug_answers"
+    answers = local_links((TUTORIALS / f"{name}.md").read_text(encoding="utf-8"))
+    put(SOURCE / f"{name}.md", link(answers, name, ""))
     contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     put(SOURCE / "contributing.md", local_links(contributing))
     pages = []
@@ -259,7 +263,7 @@ def local_links(text):
                   r"(chapters/\1.ipynb)", text)
     text = re.sub(r"\((?:\.\./)?tutorials/errata\.md", "(errata.md", text)
     text = re.sub(r"\(\.\./README\.md#start\)", "(start.md)", text)
-    return re.sub(r"\(docs/", "(", text)
+    return re.sub(r"\((?:\.\./)?docs/", "(", text)
 
 
 def execute(pages, cache_path):

@@ -118,6 +118,15 @@ def test_the_chapters_link_to_the_glossary(site):
         assert f"../chapters/{path.stem}.html" in pages[f"zh/{path.stem}.html"].links
 
 
+def test_the_answers_of_find_the_bug_are_on_a_page_of_their_own(site):
+    _, pages = site
+    assert "../find_the_bug_answers.html" in pages["chapters/find_the_bug.html"].links
+    assert "mended, it recognises" not in pages["chapters/find_the_bug.html"].text
+    answers = pages["find_the_bug_answers.html"]
+    assert "mended, it recognises" in answers.text
+    assert {"errata.html#a4-6", "circulating.html#c-1"} <= set(answers.links)
+
+
 def test_answers_fold_and_downloads_are_there(site):
     top, pages = site
     for path in runner.chapters().values():
