@@ -3,15 +3,15 @@
 #
 # *Reproduces A3 §6 and A4 §5. 2.5 minutes on two cores.*
 #
-# ![Efficiency of 2 to 64 machines, for two networks and two batches: with the latency of
-# messages, the curves lie far below those without](../docs/images/15_scaling.png)
+# ![Efficiency of 2 to 64 machines, for two networks, two batches and three connections; dashed
+# curves leave out the latency of messages](../docs/images/15_scaling.png)
 #
 # The curves show what share of their time many machines spend computing rather than waiting.
 # A3 and A4 end with what remains to be done: training on **large data** (大规模数据), efficiently.
 # One answer is **data parallelism** (数据并行): each machine holds a copy of the model and computes
 # the gradient on its own part of each batch, and all add their gradients up. How much faster is
 # it? Does the model learn the same? What if a machine dies? Arithmetic answers the first
-# question, two processes on this machine answer the others. You need chapter 4.
+# question, and two processes on this machine answer the others. You need chapter 4.
 
 # %%
 import pathlib
@@ -40,7 +40,7 @@ data = "auto"  # "mnist", "digits", or what can be had
 seed = 0  # of the first weights, the noise and the batches
 epochs = 3  # at least 2
 batch_size = 250  # of all workers together; an even number
-latency = 50e-6  # seconds that a message needs to arrive: an assumption
+latency = 50e-6  # seconds that even an empty message needs: an assumption
 num_steps = 30  # steps of which the seconds are measured
 patience = 200  # seconds that two workers may take, before we give them up
 
@@ -56,17 +56,18 @@ steps = len(x_train) // batch_size * passes
 # %% [markdown]
 # ## How much faster?
 #
-# In each step all machines need the sum of all gradients. Giving it to each of them is called
-# **all-reduce** (全归约). In a **ring** (环) of $n$ machines it takes $2(n - 1)$ messages one after
-# another, each with an $n$-th of the gradient's $G$ bytes. A message takes the time of its
-# bytes and, however short it is, its **latency** (延迟). So an all-reduce takes, in seconds,
+# In each step all machines need the sum of all gradients. Adding it up and giving it to each is
+# called **all-reduce** (全归约). In a **ring** (环), each of $n$ machines sends to the next alone,
+# $2(n - 1)$ messages one after another, each with an $n$-th of the gradient's $G$ bytes. One
+# takes the time of its bytes and, however short it is, a **latency** (延迟). In seconds, that is
 #
 # $$s(n) = 2(n - 1) \Big(\text{latency} + \frac{8 G / n}{\text{bits per second}} \Big)$$
 #
-# The **efficiency** (并行效率) is the share of a step in which the machines compute. If they need
-# $t$ seconds, it is $t / (t + s(n))$. Each has a batch of its own, so $n$ machines do the work
-# of $n$ times the efficiency. We measure $t$, for the networks of A1 and A2 (chapters 4 and 6).
-# The latency is an assumption; half of what `ping` shows on your network is a first guess.
+# The **efficiency** (并行效率) is the share of a step in which the machines compute. If they
+# compute for $t$ seconds, it is $t / (t + s(n))$. Each has a whole batch of its own, so all do
+# the work of $n\, t / (t + s(n))$ machines. We measure $t$ here, for the networks of A1 and A2
+# (chapters 4 and 6). Where a GPU makes it shorter, the efficiency falls as well. The latency is
+# an assumption; half of what `ping` shows on your network is a first guess.
 
 # %%
 def ring_seconds(n, num_bytes, gigabits, latency=latency):
@@ -110,17 +111,17 @@ figure.supylabel("efficiency: share of the time spent computing")
 run.save_figure(figure, "scaling")
 
 # %% [markdown]
-# For small gradients on many machines latency decides, and not bandwidth: the 126 messages of
-# 64 machines take 6.3 ms, and the bytes of A1's gradient 7.2 ms at 1 Gbit/s but 0.7 at 10. A
-# still faster network hardly helps. (We leave out that machines may send while they compute.)
+# For small gradients on many machines and fast networks latency decides, not bandwidth: with 64
+# machines it adds up to 6.3 ms, and the bytes of A1's gradient take 7.2 ms at 1 Gbit/s, but 0.7
+# at 10. More hardly helps A1. (We leave out that machines may send while they compute.)
 #
 # ## Why it works
 #
 # **The ring.** Each machine cuts its gradient into $n$ pieces and, in each turn, sends one to
-# the next: $n - 1$ turns to add up, $n - 1$ to hand the sums on. In all it sends
-# $2 \frac{n-1}{n} G$ bytes, never more than $2 G$. In a **tree**, sums are added in pairs:
-# $\log_2 n$ messages up and as many down, each with all $G$ bytes. For A1's network on 64
-# machines that is cheaper at 10 Gbit/s, and dearer at 1.
+# the next: it takes $n - 1$ turns to add up, and $n - 1$ to hand the sums on. In all a machine
+# sends $2 \frac{n-1}{n} G$ bytes, never more than $2 G$. In a **tree**, sums are added in
+# pairs: $\log_2 n$ messages up and as many down, each with all $G$ bytes. For A1's network on
+# 64 machines that takes less time than the ring at 10 Gbit/s, and more at 1.
 
 # %%
 def ring(gradients):
@@ -151,15 +152,15 @@ for speed in (1, 10, 100):
 # $$\frac1B \sum_{i=1}^{B} \nabla \ell_i
 # = \frac1n \sum_{k=1}^{n} \Big( \frac nB \sum_{i \in \text{part } k} \nabla \ell_i \Big)$$
 #
-# To check it, chapter 4's VAE trains on the same **global batches** (全局批次) in three ways: with
-# one **replica** (副本), a copy of the model; with two in this process; and with two **workers**
-# (工作进程), processes that talk over the network as two machines would. A **strategy** (分布式策略)
-# of `tf.distribute` shares the batches out and adds the gradients up. **Exact** runs leave out
-# the VAE's noise (two replicas draw other noise than one) and are in double precision.
+# To check it, chapter 4's VAE trains on the same **global batches** (全局批次), those of all
+# machines together, in three ways: with one **replica** (副本), a copy of the model; with two in
+# this process; with two **workers** (工作进程), processes that talk over the network like machines.
+# A **strategy** (分布式策略) of `tf.distribute` shares the batches out and adds the gradients up.
+# **Exact** runs, in double precision, leave out the noise: two replicas draw other than one.
 
 # %%
 home = run.folder / "trained"
-shutil.rmtree(home, ignore_errors=True)  # trainings go on from what they find
+shutil.rmtree(home, ignore_errors=True)  # or trainings would go on from it
 mirrored = tf.distribute.MirroredStrategy  # one for each set of devices
 strategies = {1: mirrored(["CPU:0"]), 2: mirrored(["CPU:0", "CPU:1"])}
 
@@ -174,10 +175,9 @@ def replicas(num, noise_seed):
 
 def workers(name, noise=f"--noise-seed={seed}"):
     """Start two workers that train in the folder of that name."""
-    return local_workers(
-        2, home / name, f"--data={data}", f"--seed={seed}",
-        f"--epochs={epochs}", f"--batch-size={batch_size}", noise
-    )
+    sizes = f"--epochs={epochs}", f"--batch-size={batch_size}"
+    settings = f"--data={data}", f"--seed={seed}", *sizes, noise
+    return local_workers(2, home / name, *settings)
 
 
 def losses_of(processes, name):
@@ -208,8 +208,8 @@ for name, noise_seed, floatx, noise in cases:
 print(f"both send {sent:,.0f} bytes a step, by the formula {2 * G['A1']:,}")
 
 # %% [markdown]
-# **A machine dies.** We kill a worker within an epoch, as if its machine had lost its power.
-# The other one misses its messages, raises an error and ends. Both start again with the same
+# **A machine dies.** We kill a worker within an epoch, as if its machine had lost power. The
+# other one misses its messages, raises an error and ends. Both start again with the same
 # command, find the checkpoint of the last whole epoch (weights, the optimizer's moments, the
 # state of the noise), and go on from there.
 
@@ -232,8 +232,8 @@ with workers("killed") as processes:
 # - **by hand**: set `TF_CONFIG` on each machine, the same but for the index, to `{"cluster":
 #   {"worker": ["10.0.0.1:8888", "10.0.0.2:8888"]}, "task": {"type": "worker", "index": 0}}`.
 #   Worker 0 is the **chief** (主进程), which writes the checkpoints.
-# - **Kubernetes**: a TFJob with two replicas of type `Worker` sets `TF_CONFIG` in each pod.
-# - **Slurm**: `srun --ntasks=2 --nodes=2 python -m keras_vae.distributed FOLDER` needs none.
+# - **Kubernetes**: Kubeflow's TFJob with two replicas of type `Worker` sets it in each pod.
+# - **Slurm** sets its own: `srun --ntasks=2 --nodes=2 python -m keras_vae.distributed FOLDER`.
 #
 # The program makes a `tf.distribute.MultiWorkerMirroredStrategy()` first of all (for Slurm with
 # a `SlurmClusterResolver`), builds and compiles the model within `strategy.scope()`, and calls
@@ -258,14 +258,14 @@ for name, (first, second) in same.items():
 
 # %% [markdown]
 # Each is the greatest relative difference of two loss curves. Exact runs differ by the order of
-# additions alone; the killed worker left no trace. On MNIST, with three seeds, other noise made
-# two workers differ from one replica by 0.1 to 0.4 %, and one replica from itself by 0.3 %.
+# additions alone; the killed worker left no trace. On MNIST, with three seeds, two workers
+# differed from one replica by 0.1 to 0.4 %, and another seed of its noise by 0.3 to 0.4 %.
 #
 # ## Side by side
 #
-# The articles have no code for this. One would first try `fit` under that strategy. Keras 3.15
-# stops before the first step: to join the logs of the machines, it takes their mean along an
-# axis, but a log is a scalar, which has none. `fit_distributed` is a loop of the same steps.
+# The articles have no code for this. One would first try `fit` under the workers' strategy. But
+# Keras 3.15 stops before the first step: to join the machines' logs, it takes their mean along
+# an axis, and a log is a scalar, which has none. `fit_distributed` is a loop of the same steps.
 
 # %%
 with mistake("keras#20585"):
@@ -292,18 +292,18 @@ run.finish(data, {
 #    Each cuts its part out of what it takes for the global batch. If the orders differ, some
 #    images come twice in an epoch and others never. Nothing stops, and no number looks wrong.
 #    </details>
-# 2. Gradients sent as bfloat16 have half the bytes. Under **gradient accumulation** (梯度累积), a
-#    machine adds up those of four batches and then sends. What helps where latency decides?
+# 2. Gradients sent in 16 bits have half the bytes. Under **gradient accumulation** (梯度累积), a
+#    machine adds up those of four batches before it sends. Which helps where latency decides?
 #    <details><summary>Answer</summary>
 #
-#    The second: fewer messages. But the global batch is four times as large; 64 machines with
-#    4096 images each have more than all of MNIST already, so an epoch is not one step.
+#    The second: it sends fewer messages. But it makes the global batch four times as large,
+#    and 64 machines with 4096 images each need more for a step than all of MNIST already.
 #    </details>
-# 3. Where a step computes for 10 ms, can any number of machines do the work of 101?
+# 3. Where a step computes for 10 ms, can a ring of any size do the work of 101 machines?
 #    <details><summary>Answer</summary>
 #
-#    No. The messages of $n$ machines take $2(n - 1)$ times 50 µs, so their work,
-#    $n\, t / (t + s(n))$, stays below $t / (2 \cdot 50$ µs$)$, which is 100.
+#    No. The messages of $n$ machines take at least $2(n - 1)$ times 50 µs, so their work,
+#    $n\, t / (t + s(n))$, stays below $t$ divided by 2 · 50 µs, which is 100.
 #    </details>
 #
 # ## Exercises
@@ -311,5 +311,5 @@ run.finish(data, {
 # 1. Predict first: which curves change with `python tutorials 15 latency=5e-6`?
 #    <details><summary>Answer</summary>
 #
-#    The solid ones come near the dashed: 126 messages take 0.6 ms, so bandwidth decides.
+#    The solid ones rise and come near the dashed: 126 messages wait 0.6 ms and not 6.3.
 #    </details>

@@ -1,14 +1,17 @@
 # %% [markdown]
 # # Failure gallery
 #
-# *Eight ways in which such models fail: made to happen, told early by a number, and cured.
-# 1.5 minutes on two cores.*
+# *Eight ways in which autoencoders, VAEs and GANs fail: each is made to happen, told early by a
+# number, and cured. 1.5 minutes on two cores.*
 #
 # A failed model often trains without complaint. Each section makes one failure on purpose, on
-# scikit-learn's small digits, beside a sound run. It draws what the models make and, epoch by
-# epoch, a number that tells them apart. A rule says when an epoch is suspect. A dotted line
-# marks the first suspect epoch of the failing run; in the sound run there is none. The numbers
-# in the text are those of seed 0; the page prints them.
+# scikit-learn's small digits, beside a sound run. It shows what the models make (except in
+# section 3, where that is NaN) and draws, epoch by epoch, a number that tells the runs apart.
+# A rule says when that number is suspect. A dotted line marks the first suspect epoch of the
+# failing run; the sound run has none. *Early* means within the first third of the training,
+# and in section 3 before the first NaN. The numbers in the text are those of seed 0, and the
+# rules are tried on these runs alone: other data or networks may need other thresholds. You
+# need chapters 1 to 8.
 
 # %%
 import keras
@@ -63,9 +66,10 @@ def train(vae, x=x_train, callbacks=(), rate=0.005, once=19, **measures):
 
 
 def draw(section, suspicious, pictures, runs, per=1, **panels):
-    """Draw images, and curves {key: label}, of so many values per epoch.
+    """Draw images, and the curves {key: label} of the runs.
 
-    Apply the rule to the curves of the first key.
+    The curves have `per` values an epoch; the first key is what the rule
+    looks at.
     """
     rows = [row for row in (pictures, panels) if row]
     figure = plt.figure(figsize=(9, 3 * len(rows)), layout="constrained")
@@ -88,6 +92,7 @@ def draw(section, suspicious, pictures, runs, per=1, **panels):
         if (first := min(told.values())) < np.inf:
             ax.axvline(first, color="#000000", ls=":")
         ax.set(xlabel="epoch", ylabel=label)
+        ax.locator_params(axis="x", integer=True)
     ax.legend()
     told = {name: round(float(epoch), 1) for name, epoch in told.items()}
     print("first suspect epoch:", told)
@@ -96,9 +101,10 @@ def draw(section, suspicious, pictures, runs, per=1, **panels):
 # %% [markdown]
 # ## 1. Posterior collapse
 #
-# The encoder gives every image the prior (后验坍塌), and the decoder draws the mean image. It
-# happens at β = 1, too. Hardly anything of z passes six hidden layers at first, so z costs its
-# KL and is worth nothing yet: the KL wins.
+# In a **posterior collapse** (后验坍塌) the encoder gives every image the prior for its cloud, and
+# the decoder draws the mean image. It happens even at β = 1. Here the decoder has six hidden
+# layers, and in the first steps hardly anything of z gets through them. So z already costs its
+# KL and is worth nothing yet, and training removes it.
 
 # %%
 runs, copies = {}, {"originals": shown}
@@ -115,14 +121,16 @@ run.save_figure(figure, "1_posterior_collapse")
 
 # %% [markdown]
 # **Told early by** a KL below 1 nat, after epoch 1; no latent variable is active, either.
-# **Cure**: a warm-up, which is the sound run. While β rises from 0 to 1 in ten epochs, the
-# decoder learns to use the latent variables before they cost much.
+# **Cure**: a **warm-up** (预热), which is the sound run. β rises from 0 to 1 in ten epochs, so
+# the decoder learns to use the latent variables while they still cost little. They stay in use
+# when β has reached 1.
 #
 # ## 2. A mean for a sum
 #
-# Both terms must be sums: over pixels and over latent variables. A mean in one of them is
-# another β in silence. `keras.losses.binary_crossentropy` takes a mean over the 784 pixels:
-# the KL counts 784 times too much. A mean over ten latent variables counts it a tenth.
+# Both terms must be sums: the one over pixels, the other over latent variables. A mean in one
+# of them silently changes β. `keras.losses.binary_crossentropy` takes a mean over the 784
+# pixels, so that the KL weighs 784 times too much. A mean of the KL over the ten latent
+# variables leaves it a tenth of its weight.
 
 # %%
 class PixelMean(VAE):
@@ -159,18 +167,22 @@ run.save_figure(figure, "2_mean_for_sum")
 
 # %% [markdown]
 # **Told early by** the KL, *summed*, below 1 nat or above $2 \log N$: both after epoch 1. It
-# takes no more than $\log N$ nats to tell $N$ images apart, here $\log 1200 = 7.1$. What the
-# KL has beyond that is a distance of the codes from the prior, and draws suffer (section 7).
+# takes no more than $\log N$ nats to tell $N$ images apart, here $\log 1200 = 7.1$. Whatever
+# the mean KL has beyond that is a divergence of all codes together from the prior, and draws
+# from the prior suffer (section 7). Even the sound run ends at 11.2 nats, since no training
+# reaches the prior exactly; the rule allows twice $\log N$.
 # **Cure**: write the reductions where they can be seen, and sum. `VAE` does.
 #
 # ## 3. NaN from a scale without bounds
 #
-# A linear layer's output is taken for σ, by way of its logarithm (erratum A1-4). Where it is
-# negative, the logarithm is NaN, and so is all that is computed from it. Of a new encoder's
-# outputs about half are negative. Here they begin at 1, and the failure waits.
+# A1 takes the output of a linear layer for σ, and computes with its logarithm (erratum A1-4).
+# Where the output is negative, the logarithm is NaN, and so is all that is
+# computed from it, soon every weight. A new encoder fails at once: 57 % of its outputs are
+# negative. Here the layer starts with weights 0 and bias 1, so that every σ is 1 at first, in
+# both runs. Then the failure comes later and can be foreseen.
 
 # %%
-runs, biases = {}, {"output is σ": 1.0, "output is log σ²": 0.0}
+runs, biases = {}, {"output is σ": 1.0, "output is log σ²": 0.0}  # σ = 1
 for name, bias in biases.items():
     vae = new_vae()
     head = vae.encoder.get_layer("z_log_var")
@@ -195,14 +207,15 @@ figure = draw(3, lambda low: low < 0.05, {}, runs, per=19, least="least σ")
 run.save_figure(figure, "3_nan")
 
 # %% [markdown]
-# **Told early by** the least σ, here after each step: below 0.05 after 2.8 epochs. NaN comes
-# after 4.1 epochs, where the curve ends. **Cure**: let the output be $\log \sigma^2$. Then
-# $\sigma = e^{\frac12 \log \sigma^2}$ is positive whatever the layer puts out: the sound run.
+# **Told early by** the least σ of all training images and latent variables, here after each
+# step: below 0.05 after 2.8 epochs. NaN comes after 4.1 epochs: the curve ends just before, at
+# a negative σ. **Cure**: let the output be $\log \sigma^2$, as in the sound run. Then
+# $\sigma = e^{\frac12 \log \sigma^2}$ is positive whatever the layer puts out.
 #
 # ## 4. Images left in 0–255
 #
-# The cross-entropy of targets above 1 has no floor: it falls and falls, while almost every
-# pixel goes to white.
+# An autoencoder with a sigmoid at its end is trained on images of 0 to 255. The cross-entropy
+# of targets above 1 has no floor: it falls and falls, while almost every pixel goes to white.
 
 # %%
 runs, copies = {}, {"originals": shown}
@@ -224,12 +237,13 @@ run.save_figure(figure, "4_bytes")
 
 # %% [markdown]
 # **Told early by** the sign, after epoch 1: no cross-entropy of pixels in [0, 1] is below zero.
-# **Cure**: divide by 255. The package's models refuse other images, as printed above.
+# **Cure**: divide by 255. The classes of the package refuse other images, as printed above; the
+# failing run is a plain `keras.Model`, which does not.
 #
 # ## 5. A discriminator that wins
 #
 # The generator learns at a fiftieth of the discriminator's rate. Soon the discriminator is
-# never wrong, and what the generator draws stays a blot.
+# hardly ever wrong, and every picture of the generator stays a blot.
 
 # %%
 reader = KNeighborsClassifier(1).fit(x_train, y_train[:1200])
@@ -263,14 +277,17 @@ figure = draw(5, lambda lesser: lesser > 0.98, drawn, runs, **panels)
 run.save_figure(figure, "5_discriminator_wins")
 
 # %% [markdown]
-# **Told early by** the accuracies on real and on generated images: the lesser one is above 0.98
-# after epoch 2, and the generator's loss climbs. **Cure**: equal learning rates.
+# **Told early by** the discriminator's accuracies on real and on generated images: the lesser
+# one is above 0.98 after epoch 2, and the generator's loss climbs. **Cure**: equal learning
+# rates. (The accuracies do not say why the discriminator wins: whether the generator gets no
+# gradients to speak of or, as its rate suggests here, makes too small steps.)
 #
 # ## 6. Mode collapse
 #
 # Now the discriminator learns at a twentieth of the generator's rate. The generator draws one
-# picture for every noise (模式崩溃), here not even a digit. The discriminator's loss comes near
-# 2 log 2 = 1.39, as in the equilibrium of the theory (chapter 8), so the loss looks fine.
+# picture whatever the noise: mode collapse (模式崩溃), and here the picture is not even a digit.
+# The discriminator's loss comes near 2 log 2 = 1.39, as in the equilibrium of the theory
+# (chapter 8; label smoothing makes it 1.38). So the loss looks fine.
 
 # %%
 gans = {"collapsed": train_gan(0.001, 0.00005), "fair": gans["fair"]}
@@ -281,15 +298,24 @@ figure = draw(6, lambda number: late & (number < 5), drawn, runs, **panels)
 run.save_figure(figure, "6_mode_collapse")
 
 # %% [markdown]
-# **Told early by** the number of digits among 500 images, read by their nearest training image.
-# Every GAN begins with blots, so the rule waits for a third of the epochs: fewer than five
-# digits are suspect then, here after epoch 10. (The rule fits blots as in section 5, too.)
-# **Cure**: players of equal strength, as in the fair run.
+# **Told early by** the number of digits that make up 1 % or more of 500 images; each image is
+# read as the digit of its nearest training image. A GAN begins with blots, and in its first
+# epochs even the fair run would be suspect. So the rule waits for a third of the epochs. From
+# then on fewer than five digits are suspect, here in epoch 10, the first that it looks at. (It
+# cannot tell one picture from blots that are read as one digit, as those of section 5 may be.
+# And ten digits do not prove variety: there might be ten pictures.)
+# **Cure**: equal learning rates, as in the fair run.
 #
 # ## 7. Holes in the latent space
 #
-# With β too small, a VAE is almost a plain autoencoder: its codes lie far apart, anywhere. A
-# draw from the prior falls between them, where the decoder has never been.
+# With β too small, a VAE is almost a plain autoencoder: nothing keeps its codes together, and
+# they lie far apart. A draw from the prior falls between them, where the decoder was never
+# trained.
+#
+# How far all codes are from the prior can be measured by the **Fréchet distance** (弗雷歇距离). It
+# fits a normal distribution to each of two sets, here to the codes and to draws from the prior.
+# It adds up the squared distance of the two means and a number that is 0 where the covariances
+# are equal, so it is a square. (Chapter 9 judges images by it.)
 
 # %%
 holey = new_vae(beta=0.001)
@@ -303,14 +329,15 @@ figure.axes[-1].set_yscale("log")
 run.save_figure(figure, "7_holes")
 
 # %% [markdown]
-# The copies are good. **Told early by** the Fréchet distance of the codes from the prior (a
-# square, as in chapter 9): above 20 after epoch 1, twice the mean squared length of a draw from
-# the prior, which is 10. **Cure**: β = 1.
+# The copies are good. **Told early by** the Fréchet distance of the codes from the prior: above
+# 20 after epoch 1. (The mean squared length of a draw from the prior is 10, and the rule allows
+# twice that.) A small distance does not prove that there are no holes, because it compares
+# means and covariances only. **Cure**: β = 1.
 #
 # ## 8. Overfitting
 #
 # There are 50 training images instead of 1200, and as many steps. The training loss goes on
-# falling, while held-out images gain nothing more.
+# falling, while the loss of held-out images soon stops.
 
 # %%
 few, stopped = new_vae(), new_vae()
@@ -329,10 +356,14 @@ figure = draw(8, lambda gap: gap > 10, copies, runs, **panels)
 run.save_figure(figure, "8_overfitting")
 
 # %% [markdown]
-# **Told early by** the gap, held-out −ELBO less training loss: above 10 nats after epoch 3.
-# **Cure**: more images. Without them, stop when the held-out loss no longer falls: on the test
-# images that gains 3.2 nats; 1150 more images gain 25.9.
-# In the table of all numbers that follows, `inf` means that no epoch was suspect.
+# **Told early by** the gap, held-out −ELBO less training loss: above 10 nats after epoch 3. (In
+# the first epochs it is below 0, even where nothing is wrong: the training loss is a mean over
+# the epoch, the held-out loss is measured at its end.) The gap is a warning and no reason to
+# stop: in epoch 3 the held-out loss is still falling.
+# **Cure**: more images. Without them, stop when the held-out loss no longer falls. On the test
+# images that gains 3.1 nats; 1150 more images gain 25.9.
+#
+# The table that follows has all numbers. In it, `inf` means that no epoch was suspect.
 
 # %%
 run.finish("digits", found)

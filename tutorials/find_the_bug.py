@@ -1,11 +1,12 @@
 # %% [markdown]
 # # Find the bug
 #
-# *Sixteen short listings with one mistake each, the easiest first. 1 minute on two cores.*
+# *Sixteen short listings with one mistake each, roughly from easy to hard. 1 minute on two
+# cores.*
 #
 # Each listing prints something that a sound program would not print. Read the question and the
 # listing, and write down what you expect. Then run the cell, and find the line that is to
-# blame. The answers are not on this page, but in a file of their own.
+# blame. The answers are not on this page, but in a file of their own. You need chapters 1 to 8.
 #
 # All listings take scikit-learn's small digits, so they need no download. Where a listing stops
 # with an error, the page prints the message and goes on.
@@ -29,9 +30,9 @@ epochs = 30  # of each model
 # %% [markdown]
 # ## A sound model
 #
-# Many listings train a small VAE, 784–64–z8–64–784, and differ in a few lines. Here is the rest
-# of it, which has no mistake. The decoder returns logits, and `tf.sigmoid` makes pixels of
-# them.
+# Many listings train a small VAE, 784–64–8–64–784, and differ in a few lines. Here is what
+# they share; it has no mistake. The decoder returns logits, and `tf.sigmoid` makes pixels of
+# them. All losses are in nats per image.
 
 # %%
 run = Run("find_the_bug")
@@ -40,7 +41,7 @@ found = {}  # {number of the listing: what it prints}
 
 
 def small_networks():
-    """Return an encoder and a decoder; their first weights never differ."""
+    """Return an encoder and a decoder, with the same weights at each call."""
     keras.utils.set_random_seed(seed)
     return gaussian_encoder(784, (64,), 8), dense_decoder(8, (64,), 784)
 
@@ -82,7 +83,7 @@ def train(loss_of_batch, *networks):
 
 
 def measure(encoder, decoder):
-    """Return both terms and the standard deviation of z, of test images."""
+    """Return both losses and the standard deviation of z, on test images."""
     z_mean, z_log_var = encoder(x_test)
     z = sample(z_mean, z_log_var)
     values = {
@@ -94,7 +95,8 @@ def measure(encoder, decoder):
 
 # %% [markdown]
 # This is how the parts are put together. Keep the numbers and the drawn digits in sight: in
-# most listings below, something differs from them.
+# most listings below, something differs from them. The second cell gives a yardstick, the
+# reconstruction loss of a model that copies every image as the mean image.
 
 # %%
 encoder, decoder = small_networks()
@@ -196,7 +198,8 @@ for num in (1400, 1437):
 # %% [markdown]
 # ## Listing 5
 #
-# The loss of this VAE falls and falls. Why does it not end near 300, as the sound one does?
+# The loss of this VAE falls past 300, where that of the sound one ends, and falls on until it
+# is no number any more. Why does nothing stop it?
 
 # %%
 encoder, decoder = small_networks()
@@ -216,7 +219,7 @@ print(f"last loss {found[5]:.1f}; of the sound model {last_loss:.1f}")
 # %% [markdown]
 # ## Listing 6
 #
-# An autoencoder. The originals have many grey pixels. Have the copies?
+# Here is an autoencoder without noise. The originals have many grey pixels. Do the copies?
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -286,8 +289,8 @@ print(found[8], f"mean image: {mean_image:.1f}")
 # %% [markdown]
 # ## Listing 9
 #
-# A warm-up of β: its weight rises during the training. What are 100 + 20 β for these three
-# values?
+# In a warm-up the weight of the KL, β, rises while the model trains. What is 100 + 20 β for
+# these three values?
 
 # %%
 class Loss:
@@ -309,8 +312,8 @@ print("losses for β = 0, 1 and 100:", found[9])
 # %% [markdown]
 # ## Listing 10
 #
-# A function that adds noise to a code is called three times. Here is the first number of each
-# draw. May they be equal?
+# A function that adds noise to a code is called three times, and the first number of each
+# result is printed. May the three be equal?
 
 # %%
 np.random.seed(seed)
@@ -328,8 +331,8 @@ print("three draws: {:.3f}, {:.3f}, {:.3f}".format(*found[10]))
 # %% [markdown]
 # ## Listing 11
 #
-# This VAE prints almost what listing 8 prints, but it draws z by the trick. What keeps its codes
-# empty?
+# This VAE prints almost what listing 8 prints, but it draws z by the reparameterisation trick.
+# Why do its codes tell nothing?
 
 # %%
 encoder, decoder = small_networks()
@@ -405,8 +408,8 @@ print("variance of 100 draws {:.3f}, put out {:.3f}".format(*found[13]))
 # %% [markdown]
 # ## Listing 14
 #
-# A GAN, and sixteen of its fakes. What share of such pictures would you recognise? A
-# discriminator that only guesses recognises half.
+# Here is a GAN, with sixteen of its fakes. What share of such pictures would you recognise as
+# fakes? A discriminator that only guesses recognises half.
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -443,8 +446,9 @@ run.save_figure(figure, "listing_14")
 # %% [markdown]
 # ## Listing 15
 #
-# The KL of N(1, 0.5²) from the prior, in two ways: as the mean of $\log q(z) - \log p(z)$ over
-# many draws, and by the formula. They should agree to about two digits.
+# The KL of $q = N(1, 0.5^2)$ from the prior $p$ is computed in two ways: as the mean of
+# $\log q(z) - \log p(z)$ over many draws, and by the formula. The two should agree to about two
+# digits.
 
 # %%
 rng = np.random.default_rng(seed)
@@ -465,9 +469,9 @@ print("KL: by draws {:.2f}, by the formula {:.2f}".format(*found[15]))
 # %% [markdown]
 # ## Listing 16
 #
-# A control that any experiment can have: each image gets the label of another one, at random.
-# Then there is nothing to learn. A thousand random images are fitted, the others are held out,
-# and of ten digits about 10 % are right by chance.
+# Any experiment can have this control: the labels are shuffled among the images, so that there
+# is nothing to learn. Then a thousand random images are fitted and the others held out. With
+# ten digits, about 10 % of the predictions should be right, by chance.
 
 # %%
 rng = np.random.default_rng(seed)
@@ -485,7 +489,7 @@ run.finish("digits", {
     "sound: reconstruction, nats": sound["reconstruction"],
     "sound: KL, nats": sound["KL"],
     "1: last loss": found[1][-1],
-    "2: share of means": found[2],
+    "2: means below 0, share": found[2],
     "6: grey pixels, originals": found[6][0],
     "6: grey pixels, copies": found[6][1],
     "8: KL, nats": found[8]["KL"],
@@ -499,10 +503,10 @@ run.finish("digits", {
 # %% [markdown]
 # ## Answers
 #
-# Look at them when you have named a mistake in every listing.
+# Look at the answers when you have named a mistake in every listing.
 #
 # <details><summary>Where are they?</summary>
 #
 # For each listing [the answers](../tutorials/find_the_bug_answers.md) name the mistake, say why
-# it prints what it prints, and mend the line.
+# the listing prints what it prints, and mend the lines.
 # </details>
