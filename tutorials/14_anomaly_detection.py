@@ -1,13 +1,13 @@
 # %% [markdown]
 # # 14. Anomaly detection
 #
-# *Reproduces A0 §2.3 and A3 §2.2, whose claim it takes further. 2.7 minutes on two cores.*
+# *Reproduces A0 §2.3 and A3 §2.2, whose claim it takes further. 4.6 minutes on two cores.*
 #
-# ![The area under the ROC curve for each digit held out, by four scores, alone and divided by
-# the contour](../docs/images/14_areas.png)
+# ![How well each digit that was held out is found, by four scores, alone and divided by the
+# length of the contours](../docs/images/14_areas.png)
 #
 # If a VAE learns what digits look like, it should notice what does not look like them. This is
-# **anomaly detection** (异常检测): learn from normal data only, give each new image a **score**,
+# **anomaly detection** (异常检测): learn from ordinary data only, give each new image a **score**,
 # and call the highest scores anomalies. Here each digit is held out once: a VAE learns from the
 # other nine, and test images of all ten are scored. Does the digit that was never seen score
 # highest? And does that take a VAE, or only the training images? You need chapters 4 and 13.
@@ -38,7 +38,7 @@ epochs = 5
 batch_size = 256
 learning_rate = 0.002
 num_images = 2000  # test images that are scored
-first_image = 2000  # of MNIST; the 2000 before it helped to devise the scores
+first_image = 2000  # of MNIST; for the reason see the warning at the end
 num_samples = 20  # K, draws of z an image for the bound
 num_neighbours = 5
 
@@ -58,13 +58,14 @@ x_test, y_test = (part[first : first + num_images] for part in (x_test, y_test))
 # ## Ten models, seven scores
 #
 # Three scores are what a VAE offers: the squared error of its reconstruction, −ELBO, and the
-# tighter bound of chapter 13. (The pixels are grey, so these are no true log-probabilities.) A
-# fourth asks the encoder whether the image's code, `z_mean`, lies among those of the training
-# images: it is the mean distance to the five **nearest neighbours** (最近邻) there.
+# tighter bound of chapter 13. (The pixels are grey, so these are no true log-probabilities.)
+# The fourth is the mean distance from the image's code, `z_mean`, to the five nearest codes of
+# training images, its **nearest neighbours** (最近邻).
 #
 # Three scores need no VAE, and see the same training images: the error of PCA with as many
 # components as there are latent variables; the distance to the five nearest neighbours in these
-# components, each scaled to variance 1; and the same distance in the pixels themselves.
+# components, each scaled to variance 1, lest the first outweigh the others; and the same
+# distance in the pixels themselves.
 
 # %%
 def nearest(h_train, h_test):
@@ -73,6 +74,7 @@ def nearest(h_train, h_test):
     return method.fit(h_train).kneighbors(h_test)[0]
 
 
+# The five nearest of nine digits are among the five nearest of each.
 to_digit = [nearest(x_train[y_train == digit], x_test) for digit in range(10)]
 scores = {}  # {digit: {name: scores of the test images}}
 for digit in held_out:
@@ -101,10 +103,10 @@ for digit in held_out:
 
 # %% [markdown]
 # A score sorts the images. Any threshold on it finds a share of the anomalies, the **true
-# positive rate** (真阳性率), and disturbs a share of the normal images, the **false positive
-# rate** (假阳性率). One against the other, over all thresholds, is the **ROC curve** (ROC 曲线).
-# The **area** under it (AUC, 曲线下面积) is the probability that a random anomaly has a higher
-# score than a random normal image: 1 is perfect, and 0.5 is chance.
+# positive rate** (真阳性率), and wrongly flags a share of the normal images, the **false positive
+# rate** (假阳性率). One against the other, over all thresholds, is the **ROC curve** (ROC 曲线). The
+# **area** under it (AUC, 曲线下面积) is the probability that a random anomaly has a higher score
+# than a random normal image: 1 is perfect, and 0.5 is chance.
 
 # %%
 def roc(name, digit):
@@ -138,13 +140,14 @@ run.save_figure(figure, "roc")
 #
 # ## Why it works, or does not
 #
-# **What the scores confuse.** An image with many strokes is harder to copy, less probable, and
+# **Simple images score low.** An image with many strokes is harder to copy, less probable, and
 # farther from all others than a simple one, whatever it shows. A 1 is nearly one stroke. So we
 # divide by the length of the contours: the sum of all absolute differences between neighbouring
 # pixels, the **total variation** (全变差, TV).
 #
-# Distances $d$ are squared first, as errors are. For grey pixels the cross-entropy can't fall
-# below the entropy $H$ of the pixels themselves, so of −bound we count only what lies above it:
+# Squared errors add up over pixels and so grow as the contour does; distances $d$ are therefore
+# squared first. The cross-entropy of grey pixels can't fall below their own entropy $H$, so of
+# −bound we count only what lies above it:
 #
 # $$\frac{d^2}{\mathrm{TV}}, \quad \frac{-\text{bound} - H}{\mathrm{TV}}, \quad
 # H = -\sum_i [x_i \log x_i + (1 - x_i) \log (1 - x_i)]$$
@@ -173,8 +176,9 @@ for digit in held_out:
 
 # %% [markdown]
 # "Contour times distance" joins the VAE's decoder and encoder: −bound by contour, times the
-# distance of the codes. The last two join pixels and codes. "Short contour" is the divisor
-# alone: does a score find the 1, or does the division?
+# distance of the codes. A product is high where both are, and needs no common scale. The last
+# two join pixels and codes. "Short contour" is the divisor alone: does a score find the 1, or
+# does the division?
 #
 # ## The numbers
 
@@ -202,11 +206,12 @@ axes[1].set(title="divided by the contour")
 run.save_figure(figure, "areas")
 
 # %% [markdown]
-# The divisor alone finds almost every 1, without any model; over all digits it is no better
-# than chance. And distances to neighbours find more than likelihoods do.
+# On MNIST the divisor alone finds almost every 1, without any model; over all digits it is no
+# better than chance. Distances to neighbours find more than the likelihoods of these VAEs.
 #
-# **What does a VAE add?** Here are paired differences of areas, with 95 % intervals over the
-# digits. Only where an interval excludes 0 can these digits tell which score is better.
+# **What does a VAE add?** Here are differences of areas, and how much they vary from digit to
+# digit: a 95 % interval as if the ten digits had been drawn from many classes. (They share
+# images and training data, so take it with care.)
 
 # %%
 compared = (
@@ -226,11 +231,12 @@ for ours, other in compared:
     print(f"{ours} − {other}: {values.mean():+.3f} ± {half:.3f}")
 
 # %% [markdown]
-# On MNIST only the first interval excludes 0: alone, the VAE's codes find more than pixels. By
-# contour the two are level, and the VAE's codes are level with PCA's, which are as short. Nor
-# can we tell whether codes add anything to pixels. So begin with the plain nearest neighbour:
-# "pixels by contour" has a mean area of 0.92. Codes save memory and time, with 16 numbers to
-# compare instead of 784; but PCA's do so, too. Where pixels find least, these score highest:
+# On MNIST only the first interval excludes 0: undivided, the VAE's codes find more than pixels.
+# By contour pixels lead by less than 0.01, and the VAE's codes are level with PCA's, which are
+# as short but scaled. Pixels and codes together gain about 0.01 over pixels, less than what
+# varies between digits. So for digits among digits begin with nearest neighbours and the
+# contour: a mean area of 0.92, without any network. Codes save memory and time, with 16 numbers
+# instead of 784; so do PCA's. Here are the 24 highest scores where pixels find least:
 
 # %%
 digit = held_out[areas["pixels by contour"].argmin()]
@@ -242,24 +248,35 @@ run.save_figure(figure, "highest_scores")
 # ## Side by side
 #
 # The articles do not treat anomalies. But A0 §2.3 and A3 §2.2 say that a VAE learns the
-# distribution of the data, which suggests that what is improbable is strange. Then is an image
-# improbable that is no digit at all, because it is empty?
+# distribution of the data, so what is improbable should be strange. Is an empty image
+# improbable? And does the division by the contour notice a chessboard of pixels?
 
 # %%
 blank = np.zeros((1, 784), "float32")
-nats = scores[held_out[-1]]["−bound"]
+board = (np.indices((28, 28)).sum(axis=0) % 2).reshape(1, 784)
+last = scores[held_out[-1]]  # of the VAE and the images that are left
+nats = last["−bound"]
 of_blank = -log_likelihood(vae, blank, num_samples)[0]
 print(f"−bound: empty image {of_blank:.1f}; others {nats.min():.1f} and more")
+print(f"less H: {np.mean(nats - least < of_blank):.1%} are below the empty one")
+d = nearest(kept, board.astype("float32")).mean()
+far = np.mean(last["distance in pixels"] < d)
+rough = np.mean(last["pixels by contour"] < d**2 / (2 * 28 * 27))
+print(f"chessboard: {far:.0%} are nearer; by contour, {rough:.0%} are")
 
 # %% [markdown]
-# On MNIST the empty image is more probable than any digit. Nalisnick et al. 2019 ("Do deep
-# generative models know what they don't know?") saw it at scale: to models of photographs of
-# animals and vehicles, house numbers, never seen before, are *more* probable. Serrà et al. 2020
-# correct likelihoods by the size of a compressed file, as we do by the contour.
+# On MNIST the empty image is more probable than any digit, as far as −bound tells. Part of that
+# is $H$, which it does not have. Nalisnick et al. 2019 ("Do deep generative models know what
+# they don't know?") saw it at scale: a model of photographs of animals and vehicles finds house
+# numbers, which it never saw, *more* probable. Serrà et al. 2020 subtract the length of a
+# compressed file, a ratio of likelihoods; our division has the same aim without that reason.
+# And it forgives whatever has much contour: the chessboard is far from all digits, but not by
+# contour. So it is no general advice. Look at both.
 #
 # **A warning.** We devised the scores by contour while looking at MNIST's first 2000 test
-# images. Others are scored here, and nothing was lost: "pixels by contour" has 0.924, and 0.918
-# with `first_image=0`. The small digits took no part: there pixels lead even alone, with 0.98.
+# images. Here others are scored, and the areas did not fall; but the ten classes are the same,
+# and the 1 suggested the division. The small digits were not looked at. There pixels lead even
+# alone, with 0.98, and the contour gains nothing.
 #
 # ## What to expect
 
@@ -288,21 +305,23 @@ run.finish(data, values)
 #
 #    It never looks at the training images. Over all digits it is no better than chance.
 #    </details>
-# 3. How would labels of the nine normal digits help?
+# 3. Why are distances squared before they are divided by the contour?
 #    <details><summary>Answer</summary>
 #
-#    A classifier can ask a sharper question: is this surely a 4, or surely a 7? A 9 is neither.
+#    Squared, they add up over pixels, as the contour does. Unsquared they grow more slowly, and
+#    the division would take off too much.
 #    </details>
 #
 # ## Exercises
 #
 # 1. About one in ten of these images is an anomaly. If it were one in a thousand, what would
 #    become of the area? And of the share of anomalies among the images above a threshold, the
-#    **precision** (精确率)? Take the threshold that disturbs 5 % of the normal images.
+#    **precision** (精确率)? Take the threshold that wrongly flags 5 % of the normal images.
 #    <details><summary>Answer</summary>
 #
-#    The area stays: it is about one anomaly and one normal image. The precision falls: with
-#    the 0 held out, by pixels, from 64 % to 1.6 %, where 82 % of the anomalies are found.
+#    The area stays: it is about one anomaly and one normal image. The precision falls: with the
+#    0 held out and "pixels by contour", from 64 % to 1.6 %, where 82 % of the anomalies are
+#    found.
 #
 #    ```python
 #    for digit in held_out:
