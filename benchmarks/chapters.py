@@ -31,6 +31,7 @@ import tempfile
 import time
 
 import filelock
+import scipy.stats
 
 HERE = pathlib.Path(__file__).parent
 TUTORIALS = HERE.parent / "tutorials"
@@ -76,28 +77,42 @@ ROWS = [
     (8, "most frequent digit, % of 1000", "most frequent digit, %", 1,
      "evenly drawn: {most frequent, evenly drawn|1}; "
      "with the article's losses: {most frequent, the article's losses|1}"),
-    (9, "VAE, codes from N(0, I): Fréchet distance", "Fréchet distance of generated images, VAE", 1,
+    (9, "VAE, N(0, I): Fréchet distance", "Fréchet distance of drawn images, VAE", 1,
      "GAN: {GAN: Fréchet distance|1}; real images: {Fréchet distance of real images, the floor|1}"),
-    (9, "autoencoder, codes from a mixture: Fréchet distance",
+    (9, "autoencoder, mixture: Fréchet distance",
      "the same, autoencoder with a mixture on its codes", 1,
-     "VAE with a mixture: {VAE, codes from a mixture: Fréchet distance|1}"),
-    (10, "test −ELBO, chosen", "test −ELBO, nats, settings by cross-validation", 1,
-     "β by its own loss: {test −ELBO, trapped|0}"),
-    (10, "bits, VAE, β = 1", "bits a picture, VAE", 0,
-     "PCA of 16 components: {bits, PCA of 16|0}; PNG, lossless: {bits, PNG|0}"),
-    (11, "PSNR in dB, noise 0.1, denoising autoencoder", "dB after denoising, noise 0.1", 1,
-     "PCA: {PSNR in dB, noise 0.1, PCA|1}; VAE: {PSNR in dB, noise 0.1, VAE, trained clean|1}; "
+     "VAE with a mixture: {VAE, mixture: Fréchet distance|1}"),
+    (10, "test −bound, chosen", "−log p(x), nats, at most; settings by cross-validation", 1,
+     "β by its own loss: {test −bound, trapped|0}"),
+    (10, "bits without loss, VAE, −ELBO", "bits for a black-and-white image, without loss, VAE", 0,
+     "bzip2: {bits without loss, bzip2|0}; "
+     "independent pixels: {bits without loss, independent pixels|0}"),
+    (10, "VAE, β = 1: bits", "rate of a copy with loss in bits, VAE", 0,
+     "MSE {VAE, β = 1: MSE|4}; PCA of 64 components: {PCA of 64: bits|0}, "
+     "MSE {PCA of 64: MSE|4}"),
+    (10, "alone first: KL, nats", "KL in nats behind a decoder that learned alone first", 1,
+     "never alone: {never alone: KL, nats|1}; with warm-up: {warm-up: KL, nats|1}"),
+    (11, "PSNR in dB, noise 0.1, autoencoder, denoising",
+     "dB after denoising, noise 0.1, autoencoder trained for it", 1,
+     "VAE trained for it: {PSNR in dB, noise 0.1, VAE, denoising|1}; "
+     "ridge regression: {PSNR in dB, noise 0.1, ridge|1}; "
      "the noisy image: {PSNR in dB, noise 0.1, nothing|1}"),
-    (11, "PSNR in dB, noise 0.5, denoising autoencoder", "the same, noise 0.5", 1,
-     "PCA: {PSNR in dB, noise 0.5, PCA|1}; VAE: {PSNR in dB, noise 0.5, VAE, trained clean|1}; "
+    (11, "PSNR in dB, noise 0.5, autoencoder, denoising", "the same, noise 0.5", 1,
+     "VAE trained for it: {PSNR in dB, noise 0.5, VAE, denoising|1}; "
+     "ridge regression: {PSNR in dB, noise 0.5, ridge|1}; "
      "the noisy image: {PSNR in dB, noise 0.5, nothing|1}"),
     (12, "test −ELBO, convolutional", "test −ELBO, nats, convolutional, 105 257 parameters", 1,
-     "dense, 418 104 parameters: {test −ELBO, dense|1}"),
+     "dense, 418 104 parameters, equal seconds: {test −ELBO, dense|1}"),
+    (12, "Fréchet distance, convolutional GAN",
+     "Fréchet distance of drawn images, convolutional GAN", 1,
+     "dense GAN: {Fréchet distance, dense GAN|1}; "
+     "convolutional VAE: {Fréchet distance, convolutional VAE|1}"),
     (13, "−bound, nats", "−log p(x) of binary images, nats, at most", 1,
      "independent pixels: {independent pixels, nats|1}; "
      "a longer run is set beside published tables"),
-    (14, "mean area, contour times distance", "area under the ROC curve, mean of ten digits", 3,
-     "reconstruction error: {mean area, reconstruction error|3}; −bound: {mean area, −bound|3}"),
+    (14, "mean area, VAE codes by contour", "area under the ROC curve, mean of ten digits, VAE", 3,
+     "nearest neighbours in pixels: {mean area, pixels by contour|3}; "
+     "−bound: {mean area, −bound|3}"),
     (15, "last loss, killed and resumed, nats",
      "training loss, nats, two workers, one killed and both resumed", 4,
      "never interrupted: {last loss, never interrupted, nats|4}; "
@@ -109,15 +124,81 @@ HEADLINES = [
     (4, "test −ELBO, nats per image"),
     (6, "test error %, z_mean, 10, 100 labels"),
     (7, "images: mixture on z_mean, accuracy"),
-    (9, "VAE, codes from N(0, I): Fréchet distance"),
+    (9, "VAE, N(0, I): Fréchet distance"),
     (13, "−bound, nats"),
-    (14, "mean area, contour times distance"),
+    (14, "mean area, VAE codes by contour"),
+]
+
+# What Part II says of two measures: chapter, first, second, text, digits, and the sign of first
+# minus second ("−", "+"), or "level" where the interval of the differences holds 0.
+PAIRS = [
+    (9, "VAE, N(0, I): Fréchet distance", "GAN: Fréchet distance",
+     "Fréchet distance, VAE from N(0, I) − GAN", 1, "level"),
+    (9, "VAE, N(0, I): entropy, nats", "GAN: entropy, nats",
+     "entropy of the drawn digits in nats, VAE from N(0, I) − GAN", 2, "+"),
+    (9, "autoencoder, mixture: Fréchet distance", "VAE, N(0, I): Fréchet distance",
+     "Fréchet distance, autoencoder with a mixture − VAE from N(0, I)", 1, "−"),
+    (9, "autoencoder, mixture: Fréchet distance", "VAE, mixture: Fréchet distance",
+     "Fréchet distance, autoencoder − VAE, both with a mixture", 1, "−"),
+    (9, "VAE, mixture: Fréchet distance after an epoch", "GAN: Fréchet distance after an epoch",
+     "Fréchet distance after one epoch, VAE with a mixture − GAN", 0, "−"),
+    (9, "MSE per pixel, VAE", "MSE per pixel, autoencoder",
+     "MSE of copies per pixel, VAE − autoencoder", 4, "+"),
+    (9, "test error %, 1000 images and 5000 drawings", "test error %, 1000 images",
+     "error % of a classifier, 1000 images and 5000 drawings − the 1000 alone", 2, "+"),
+    (10, "validation −bound, β = 1", "validation −bound, β = 0.3",
+     "validation −bound in nats, β = 1 − β = 0.3", 1, "−"),
+    (10, "validation −bound, β = 1", "validation −bound, β = 3",
+     "validation −bound in nats, β = 1 − β = 3", 1, "−"),
+    (10, "bits without loss, VAE, −ELBO", "bits without loss, bzip2",
+     "bits for an image without loss, VAE − bzip2", 0, "−"),
+    (10, "VAE, β = 1: bits", "PCA of 64: bits",
+     "rate of a copy with loss in bits, VAE at β = 1 − PCA of 64", 0, "−"),
+    (10, "alone first: KL, nats", "never alone: KL, nats",
+     "KL in nats, decoder alone first − never alone", 1, "−"),
+    (10, "alone first: −bound, nats", "never alone: −bound, nats",
+     "−bound in nats, decoder alone first − never alone", 1, "+"),
+    (10, "warm-up: −bound, nats", "alone first: −bound, nats",
+     "−bound in nats, decoder alone first: warm-up − none", 1, "−"),
+    (10, "free bits: −bound, nats", "alone first: −bound, nats",
+     "−bound in nats, decoder alone first: free bits − none", 1, "−"),
+    (10, "warm-up: −bound, nats", "free bits: −bound, nats",
+     "−bound in nats, decoder alone first: warm-up − free bits", 1, "−"),
+    (10, "warm-up: −bound, nats", "never alone: −bound, nats",
+     "−bound in nats, decoder alone first and warm-up − never alone", 1, "+"),
+    (11, "PSNR in dB, noise 0.1, VAE, clean", "PSNR in dB, noise 0.1, autoencoder, clean",
+     "dB at noise 0.1, trained on clean images, VAE − autoencoder", 1, "−"),
+    (11, "PSNR in dB, noise 0.1, VAE, clean", "PSNR in dB, noise 0.1, VAE without draws, clean",
+     "the same, VAE − the same without draws", 1, "−"),
+    (11, "PSNR in dB, noise 0.5, VAE, clean", "PSNR in dB, noise 0.5, VAE without draws, clean",
+     "dB at noise 0.5, trained on clean images, VAE − the same without draws", 1, "+"),
+    (11, "PSNR in dB, noise 0.5, autoencoder, denoising",
+     "PSNR in dB, noise 0.5, autoencoder, clean",
+     "dB at noise 0.5, autoencoder, trained to denoise − on clean images", 1, "+"),
+    (11, "PSNR in dB, noise 0.5, autoencoder, denoising", "PSNR in dB, noise 0.5, VAE, denoising",
+     "dB at noise 0.5, trained to denoise, autoencoder − VAE", 1, "+"),
+    (11, "PSNR in dB, noise 0.5, autoencoder, denoising", "PSNR in dB, noise 0.5, ridge",
+     "dB at noise 0.5, trained to denoise, autoencoder − ridge regression", 1, "+"),
+    (11, "PSNR in dB, noise 0.1, autoencoder, denoising", "PSNR in dB, noise 0.1, ridge",
+     "dB at noise 0.1, trained to denoise, autoencoder − ridge regression", 1, "−"),
+    (12, "test −ELBO, convolutional", "test −ELBO, dense",
+     "test −ELBO in nats at equal seconds, convolutional − dense VAE", 1, "−"),
+    (12, "test −ELBO, narrow", "test −ELBO, convolutional",
+     "the same, dense with as many parameters − convolutional VAE", 1, "+"),
+    (12, "Fréchet distance, convolutional VAE", "Fréchet distance, dense VAE",
+     "Fréchet distance at equal seconds, convolutional − dense VAE", 1, "−"),
+    (12, "Fréchet distance, convolutional GAN", "Fréchet distance, dense GAN",
+     "Fréchet distance at equal seconds, convolutional − dense GAN", 1, "level"),
+    (14, "mean area, distance of VAE codes", "mean area, distance in pixels",
+     "area under the ROC curve, nearest codes of the VAE − nearest pixels", 3, "+"),
+    (14, "mean area, VAE codes by contour", "mean area, pixels by contour",
+     "the same, both divided by the contour", 3, "−"),
 ]
 
 # Ranges that are no measurement but a claim: the first pattern found in "NN data measure".
 WRITTEN = {
     "saved against loaded|least mean behind|β chosen by its own loss": (0, 0),
-    "β chosen by −ELBO": (1, 1),
+    "10 mnist β chosen by the bound": (1, 1),
     "02 digits MSE per pixel of PCA": (0, 1e-6),  # 64 components of 64 pixels: rounding alone
     "KL, Keras against NumPy": (0, 1e-4),  # of some twenty nats, in single precision
     "parameters: VAE": (1.019, 1.021),  # this and the next three are counted, not trained
@@ -134,13 +215,13 @@ WRITTEN = {
 # The most that a measure can be, found in the same way.
 MOST = {
     "%|^08 .*(rarest|most frequent)": 100,
-    "accuracy|NMI|ARI|area|share|near zero|agreement|empty": 1,
+    "accuracy|NMI|ARI|area|share|near zero|agreement|empty fields": 1,
     "digits that appear": 10,
     "(?<!cross-)entropy": 2.303,  # ln 10: ten digits, equally often
-    "^(01|10) .*units": 32,
+    "^01 .*units|^10 .*in use": 32,
     "^(04|11) .*units": 64,
     "^06 .*units": 256,
-    "^12 .*units": 20,
+
     "^13 .*units": 50,
 }
 
@@ -337,6 +418,30 @@ def table(report, rows=ROWS):
     return "\n".join(lines)
 
 
+def paired(report, chapter, first, second):
+    """Return mean and 95 % interval of the differences first − second, a pair a seed, and their
+    number: (mean, low, high, num). The interval is Student's."""
+    pairs = zip(*(values(report, chapter, name) for name in (first, second)), strict=True)
+    found = [a - b for a, b in pairs]
+    mean, error = statistics.mean(found), statistics.stdev(found) / len(found) ** 0.5
+    room = scipy.stats.t.ppf(0.975, len(found) - 1) * error
+    return mean, mean - room, mean + room, len(found)
+
+
+def comparisons(report):
+    """Return the table of what Part II compares, as Markdown."""
+    lines = [
+        "| chapter | difference on MNIST, the same seeds on both sides | mean | 95 % interval | "
+        "seeds |",
+        "|---|---|---|---|---|",
+    ]
+    for chapter, first, second, text, digits, _ in PAIRS:
+        mean, low, high, num = paired(report, chapter, first, second)
+        shown = [f"{v:+.{digits}f}".replace("-", "−") for v in (mean, low, high)]
+        lines.append(f"| {chapter} | {text} | {shown[0]} | {shown[1]} to {shown[2]} | {num} |")
+    return "\n".join(lines)
+
+
 def headlines(report):
     """Return the rows of the table that the README shows."""
     return table(report, [row for row in ROWS if row[:2] in HEADLINES])
@@ -412,5 +517,6 @@ if __name__ == "__main__":
         if arguments.data == "mnist" and arguments.what == "table":
             taken = when({**saved, "versions": saved["runs"][0]["versions"]})
             paste(RESULTS, "chapters.py table", f"{table(saved)}\n\n{taken}")
+            paste(RESULTS, "chapters.py comparisons", comparisons(saved))
             paste(README, "chapters.py table", headlines(saved))
         print({chapter: round(m, 1) for chapter, m in minutes(saved).items()})

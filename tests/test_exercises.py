@@ -64,16 +64,15 @@ def test_commands_are_found():
 
 @pytest.mark.parametrize("number", CHAPTERS)
 def test_a_chapter_has_questions_and_exercises_with_folded_answers(number):
-    """Part I: three questions and one exercise or two; Part II: two to four exercises."""
+    """Three questions, and one exercise or two."""
     text = CHAPTERS[number].read_text(encoding="utf-8")
     questions, _, text = text.partition("\n# ## Exercises\n")
     questions = questions.partition("\n# ## Three questions\n")[2]
-    if number <= 8:
-        assert re.findall(r"^# (\d)\. ", questions, re.MULTILINE) == ["1", "2", "3"]
-        assert questions.count("#    <details><summary>Answer</summary>\n#\n") == 3
+    assert re.findall(r"^# (\d)\. ", questions, re.MULTILINE) == ["1", "2", "3"]
+    assert questions.count("#    <details><summary>Answer</summary>\n#\n") == 3
     numbers = re.findall(r"^# (\d)\. ", text, re.MULTILINE)
     assert numbers == [str(i + 1) for i in range(len(numbers))]
-    assert 1 <= len(numbers) <= 2 if number <= 8 else 2 <= len(numbers) <= 4
+    assert 1 <= len(numbers) <= 2
     # With the empty line, what is inside is Markdown again.
     opened = "#    <details><summary>Answer</summary>\n#\n"
     assert text.count(opened) == text.count("#    </details>\n") == len(numbers)

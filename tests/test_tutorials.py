@@ -34,11 +34,11 @@ QUICK = {
     8: ["epochs=1"],
     9: ["autoencoder_epochs=1", "vae_epochs=1", "gan_epochs=1", "num_images=100"],
     10: [
-        "search_epochs=1", "final_epochs=1", "latent_dims=(2,8)", "betas=(0.0,1.0)", "num_folds=2",
-        "num_images=500",
+        "search_epochs=1", "final_epochs=1", "alone_epochs=1", "together_epochs=1",
+        "latent_dims=(2,8)", "betas=(0.0,1.0)", "num_folds=2", "num_images=500",
     ],
-    11: ["epochs=1", "denoiser_epochs=1", "noise_levels=(0.1,0.5)"],
-    12: ["epochs=1", "filters=(4,8)"],
+    11: ["epochs=1", "noise_levels=(0.1,0.5)"],
+    12: ["epochs=(1,1,1)", "gan_epochs=(1,1)", "filters=(4,8)"],
     13: [
         "epochs=1", "hidden_dims=(50,)", "num_importance_samples=2", "num_images=50",
         "num_samples=20", "num_more_samples=50", "num_more_images=10",
@@ -186,22 +186,20 @@ def read_until(process, words):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills with a signal")
-def test_a_killed_chapter_of_part_two_goes_on(tmp_path):
-    """Chapter 12 trains two models: it is killed in the second epoch of the second.
+def test_a_killed_chapter_13_goes_on(tmp_path):
+    """With its parameters it may run for half an hour: it keeps a backup, epoch by epoch.
 
     That such a training ends where one does that was never killed: tests/test_interrupted.py.
     """
-    arguments = ["12", "data=digits", "epochs=2", "filters=(4,8)"]
+    arguments = ["13", "data=digits", *QUICK[13][1:], "epochs=3"]
     process = begin(arguments, tmp_path)
-    read_until(process, "Epoch 2/2")
-    read_until(process, "Epoch 2/2")
+    read_until(process, "Epoch 2/3")
     process.kill()
     process.communicate()
     done = start(arguments, tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "Going on after epoch 2 of 2" in done.stdout  # the first model
-    assert "Going on after epoch 1 of 2" in done.stdout and "Epoch 1/2" not in done.stdout
-    assert not (tmp_path / "outputs" / "12_convolutional_vae" / "backups").exists()
+    assert "Going on after epoch 1 of 3" in done.stdout and "Epoch 1/3" not in done.stdout
+    assert not (tmp_path / "outputs" / "13_likelihood" / "backups").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
