@@ -21,6 +21,13 @@ PICTURES = {  # chapter: picture of its run
     "06_vae_classification": "label_efficiency",
     "07_vae_clustering": "clusters",
     "08_dense_gan": "generated",
+    "09_which_model": "generated",
+    "10_choosing_hyperparameters": "costs",
+    "11_denoising_and_sparsity": "denoised",
+    "12_convolutional_vae": "drawn",
+    "13_likelihood": "least_and_most",
+    "14_anomaly_detection": "areas",
+    "15_many_machines": "scaling",
 }
 
 

@@ -268,7 +268,7 @@ near_zero = np.mean(np.abs(z_test) < 0.01)
 print(f"A3-9  codes below 0.01: {100 * near_zero:.1f} %; of N(0, 1), 0.8 %")
 
 # %% [markdown]
-# **A3-6**: the listing has no variance, no draw and no KL; it is no VAE. **A3-11**: A3 §3.3
+# **A3-6**: the listing has no variance, no draw and no KL; it is no VAE. **A3-11**: A3 §3.3.2
 # passes the means through a tanh, from −1 to 1, which misses a third of N(0, 1), or through a
 # sigmoid, which misses two thirds. **A3-7**, **A3-12**, **A3-16**: `tutorials/errata.md`.
 #
