@@ -246,8 +246,8 @@ for name in vaes:
 # because the dense one is a lottery: its distances are 8, 13, 29, 74 and 119 with five seeds,
 # and with the last two it draws hardly more than one or a few digits. Its learning rate was
 # chosen with the seed that gives 8: one seed is too few to choose by. The convolutional GAN has
-# 13 to 21, and an entropy of 2.19 to 2.27. So at these seconds convolution makes a GAN steadier;
-# better than its luckiest dense rival it is not.
+# 13 to 21, and an entropy of 2.19 to 2.27. So at these seconds convolution makes a GAN
+# steadier; better than its luckiest dense rival it is not.
 #
 # ## Side by side
 #
