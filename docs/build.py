@@ -261,7 +261,7 @@ def local_links(text):
     text = re.sub(r"\((?:\.\./)?tutorials/(\d\d_\w+)\.py\)", r"(chapters/\1.ipynb)", text)
     text = re.sub(r"\((?:\.\./)?tutorials/(find_the_bug|failure_gallery)\.py\)",
                   r"(chapters/\1.ipynb)", text)
-    text = re.sub(r"\((?:\.\./)?tutorials/errata\.md", "(errata.md", text)
+    text = re.sub(r"\((?:\.\./)?tutorials/(errata|find_the_bug_answers)\.md", r"(\1.md", text)
     text = re.sub(r"\(\.\./README\.md#start\)", "(start.md)", text)
     return re.sub(r"\((?:\.\./)?docs/", "(", text)
 

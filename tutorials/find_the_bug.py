@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Find the bug
 #
-# *Sixteen short listings with one mistake each, roughly from easy to hard. 1 minute on two
-# cores.*
+# *Sixteen short listings with one mistake each, roughly from easy to hard.
+# 1 minute on two cores.*
 #
 # Each listing prints something that a sound program would not print. Read the question and the
 # listing, and write down what you expect. Then run the cell, and find the line that is to
