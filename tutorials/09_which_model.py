@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 9. Which model: autoencoder, VAE or GAN?
 #
-# *Reproduces A0 §2 and §6, A1 §6, A2 §6, A3 §1, §5.1 and §7, A4 §6. 4.8 minutes on two cores.*
+# *Reproduces A0 §2 and §6, A1 §6, A2 §6, A3 §1, §5.1 and §7, A4 §6. 2.5 minutes on two cores.*
 #
 # ![Digits drawn by an autoencoder, a VAE and a GAN](../docs/images/09_generated.png)
 #

@@ -2,7 +2,7 @@
 # # 10. Choosing hyperparameters, and what a code costs
 #
 # *Reproduces A1 §6, question 4, and what A0 §2.1, A1 §5, A2 §6 and A3 §5.1 say of compression.
-# Corrects erratum A1-13. 6.7 minutes on two cores.*
+# Corrects erratum A1-13. 3.9 minutes on two cores.*
 #
 # ![Error against bits, VAE and PCA; the KL of each latent
 # variable](../docs/images/10_costs.png)

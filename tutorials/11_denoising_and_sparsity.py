@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 11. Denoising and sparse codes
 #
-# *Reproduces A3 §5.1, §7.1, §7.2. Corrects errata A3-9, A3-19. 5.0 minutes on two cores.*
+# *Reproduces A3 §5.1, §7.1, §7.2. Corrects errata A3-9, A3-19. 2.3 minutes on two cores.*
 #
 # ![Digits, the same under noise, and what four networks make of it](../docs/images/11_denoised.png)
 #

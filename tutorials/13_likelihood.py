@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 13. How well does a VAE learn p(x)?
 #
-# *Reproduces A0 §3 and A3 §2.2. Corrects erratum A3-18. 3.1 minutes on two cores.*
+# *Reproduces A0 §3 and A3 §2.2. Corrects erratum A3-18. 1.2 minutes on two cores.*
 #
 # ![Two rows of odd digits, which a VAE finds least probable, and two rows of plain strokes,
 # which it finds most probable](../docs/images/13_least_and_most.png)

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 15. Many machines
 #
-# *Reproduces A3 §6 and A4 §5. 4.2 minutes on two cores.*
+# *Reproduces A3 §6 and A4 §5. 2.6 minutes on two cores.*
 #
 # ![Efficiency of 2 to 64 machines, for two networks, two batches and three connections; dashed
 # curves leave out the latency of messages](../docs/images/15_scaling.png)
