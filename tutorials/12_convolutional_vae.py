@@ -248,7 +248,7 @@ for name in vaes:
 # but whether better than the narrow one we cannot tell (0.9, −0.3 to 2.0). Nor can we tell by
 # the mean which GAN is better, because the dense one varies so much: its distances are 8, 13,
 # 29, 74 and 119 with five seeds, and with the last two it draws only a few different digits, or
-# one. The convolutional GAN has 13 to 21, and entropies of 2.19 to 2.27. So here it is the
+# one. The convolutional GAN has 13 to 22, and entropies of 2.18 to 2.27. So here it is the
 # steadier of the two, but no better than the dense one at its best. (Seed 0, which chose the
 # learning rates, is the dense one's best seed; at a lower rate it may be steadier.)
 #
