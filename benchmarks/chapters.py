@@ -221,7 +221,6 @@ MOST = {
     "^01 .*units|^10 .*in use": 32,
     "^(04|11) .*units": 64,
     "^06 .*units": 256,
-
     "^13 .*units": 50,
 }
 
@@ -250,6 +249,18 @@ def write(path, text):
 def save(path, report):
     """Write a report as JSON, whole or not at all."""
     write(path, json.dumps(report, indent=1, ensure_ascii=False))
+
+
+def add(path, names, result, about=()):
+    """Save a run among those of a file, in the place of the one that has the same names."""
+
+    def key(result):
+        return [result[name] for name in names]
+
+    with filelock.FileLock(path.with_suffix(".lock")):  # another run may save meanwhile
+        runs = read(path)["runs"] if path.exists() else []
+        runs = [run for run in runs if key(run) != key(result)] + [result]
+        save(path, {**dict(about), "runs": sorted(runs, key=key)})
 
 
 def measured(data, seeds, numbers):
@@ -281,12 +292,7 @@ def run(data, seeds, numbers):
     if path.exists():
         load(data)  # a file that cannot be read is found before hours of work
     for result in measured(data, seeds, numbers):
-        key = result["seed"], result["chapter"]
-        with filelock.FileLock(path.with_suffix(".lock")):  # another run may save meanwhile
-            runs = load(data)["runs"] if path.exists() else []
-            runs = [r for r in runs if (r["seed"], r["chapter"]) != key] + [result]
-            runs.sort(key=lambda r: (r["seed"], r["chapter"]))
-            save(path, {**report, "runs": runs})
+        add(path, ("seed", "chapter"), result, report)
 
 
 def all_values():
@@ -405,17 +411,21 @@ def values(report, chapter, measure):
     return found
 
 
+def markdown(head, rows):
+    """Return a Markdown table; a row is a sequence of cells."""
+    lines = [f"| {' | '.join(map(str, cells))} |" for cells in (head, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+
+
 def table(report, rows=ROWS):
     """Return the table of results as Markdown: median (least to greatest)."""
-    lines = [
-        "| chapter | measured on MNIST | median of the seeds (least to greatest) | beside it |",
-        "|---|---|---|---|",
-    ]
+    lines = []
     for chapter, measure, text, digits, beside in rows:
         values_of = functools.partial(values, report, chapter)
         shown = spread(values_of(measure), digits)
-        lines.append(f"| {chapter} | {text} | {shown} | {with_medians(beside, values_of)} |")
-    return "\n".join(lines)
+        lines.append((chapter, text, shown, with_medians(beside, values_of)))
+    found = "median of the seeds (least to greatest)"
+    return markdown(("chapter", "measured on MNIST", found, "beside it"), lines)
 
 
 def paired(report, chapter, first, second):
@@ -423,23 +433,19 @@ def paired(report, chapter, first, second):
     number: (mean, low, high, num). The interval is Student's."""
     pairs = zip(*(values(report, chapter, name) for name in (first, second)), strict=True)
     found = [a - b for a, b in pairs]
-    mean, error = statistics.mean(found), statistics.stdev(found) / len(found) ** 0.5
-    room = scipy.stats.t.ppf(0.975, len(found) - 1) * error
-    return mean, mean - room, mean + room, len(found)
+    low, high = scipy.stats.ttest_1samp(found, 0).confidence_interval()
+    return statistics.mean(found), low, high, len(found)
 
 
 def comparisons(report):
     """Return the table of what Part II compares, as Markdown."""
-    lines = [
-        "| chapter | difference on MNIST, the same seeds on both sides | mean | 95 % interval | "
-        "seeds |",
-        "|---|---|---|---|---|",
-    ]
+    lines = []
     for chapter, first, second, text, digits, _ in PAIRS:
-        mean, low, high, num = paired(report, chapter, first, second)
-        shown = [f"{v:+.{digits}f}".replace("-", "−") for v in (mean, low, high)]
-        lines.append(f"| {chapter} | {text} | {shown[0]} | {shown[1]} to {shown[2]} | {num} |")
-    return "\n".join(lines)
+        *found, num = paired(report, chapter, first, second)
+        mean, low, high = (f"{value:+.{digits}f}".replace("-", "−") for value in found)
+        lines.append((chapter, text, mean, f"{low} to {high}", num))
+    what = "difference on MNIST, the same seeds on both sides"
+    return markdown(("chapter", what, "mean", "95 % interval", "seeds"), lines)
 
 
 def headlines(report):
@@ -482,7 +488,11 @@ def minutes(report):
 
 def load(data):
     """Return the saved report of a data set."""
-    path = HERE / f"chapters_{data}.json"
+    return read(HERE / f"chapters_{data}.json")
+
+
+def read(path):
+    """Return a saved report."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:

@@ -53,18 +53,15 @@ def of_a_vae(x, y, seed, passes, epochs, neighbors):
     return found
 
 
-def of_an_autoencoder(x, y, seed, passes, epochs, initializer="dec"):
+def of_an_autoencoder(x, y, seed, passes, epochs):
     """Return the scores on the codes of an autoencoder, 784–500–500–2000–10 and back.
 
     Shape, loss, linear outputs and first weights are those of a published Keras version of DEC
     (github.com/XifengGuo/DEC-keras), where k-means then has 0.88, after 300 epochs of SGD. The
     scores after some epochs are printed and returned, too.
-
-    Args:
-        initializer: Of the weights: "dec", uniform within ± (fan in)^−½, or a Keras initializer.
     """
-    if initializer == "dec":
-        initializer = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+    # Uniform within ± (fan in)^−½.
+    initializer = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
     def network(first, *widths):
         layers = [
@@ -102,15 +99,13 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, help="30, or 20 of the autoencoder")
     parser.add_argument("--neighbors", type=int, default=0, help="of UMAP; 0: without it")
     parser.add_argument("--autoencoder", action="store_true")
-    parser.add_argument("--initializer", choices=["dec", "glorot_uniform"], default="dec",
-                        help="of the autoencoder's weights")
     arguments = parser.parse_args()
     keras.utils.set_random_seed(arguments.seed)
     data, *splits = keras_vae.load_images(arguments.data)
     x, y = (np.concatenate(parts) for parts in zip(*splits))
     settings = x, y, arguments.seed, {"mnist": 1, "digits": 20}[data]
     if arguments.autoencoder:
-        values = of_an_autoencoder(*settings, arguments.epochs or 20, arguments.initializer)
+        values = of_an_autoencoder(*settings, arguments.epochs or 20)
     else:
         values = of_a_vae(*settings, arguments.epochs or 30, arguments.neighbors)
     print(json.dumps(values))

@@ -20,7 +20,6 @@ import sys
 import time
 
 import chapters
-import filelock
 
 SAVED = pathlib.Path(__file__).parent / "quality.json"
 
@@ -65,6 +64,8 @@ ROWS = [
     ("clusters", "mixture on UMAP of z_mean, NMI", "its NMI", 3, "", ""),
 ]
 
+HERE = "here: median (least to greatest)"  # the head of a column
+
 # Beside chapter 6: measure of the chapter, text, published.
 FEW_LABELS = [
     ("test error %, pixels, 100 labels", "softmax regression on pixels", ""),
@@ -79,7 +80,7 @@ def load():
     """Return the saved report: {"runs": […]}, each with its date, machine and values."""
     if not SAVED.exists():
         return {"runs": []}
-    return json.loads(SAVED.read_text(encoding="utf-8"))
+    return chapters.read(SAVED)
 
 
 def run_chapter(number, settings, seed):
@@ -116,20 +117,13 @@ def run(names, seeds):
                 "versions": versions,
                 "values": values,
             }
-            with filelock.FileLock(SAVED.with_suffix(".lock")):  # another run may save meanwhile
-                others = [r for r in load()["runs"] if (r["run"], r["seed"]) != (name, seed)]
-                runs = sorted([*others, entry], key=lambda r: (r["run"], r["seed"]))
-                chapters.save(SAVED, {"runs": runs})
+            chapters.add(SAVED, ("run", "seed"), entry)
             print(f"{name} seed {seed}: {minutes:.1f} minutes", flush=True)
 
 
 def table(report):
     """Return the table as Markdown: published, here, and how the protocols differ."""
-    lines = [
-        "| measured on MNIST | here: median (least to greatest) | seeds | minutes | published | "
-        "differences |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines = []
     for name, measure, text, digits, published, differences in ROWS:
         runs = [r for r in report["runs"] if r["run"] == name]
         if not runs:
@@ -143,22 +137,20 @@ def table(report):
         minutes = min(r["minutes"] for r in runs)  # others may have run beside other work
         cores = max(r["cores"] for r in runs)
         took = f"{minutes:.0f} on {cores} core{'s' if cores > 1 else ''}"
-        lines.append(f"| {text} | {shown} | {len(runs)} | {took} | {published} | {differences} |")
-    return "\n".join(lines)
+        lines.append((text, shown, len(runs), took, published, differences))
+    head = "measured on MNIST", HERE, "seeds", "minutes", "published", "differences"
+    return chapters.markdown(head, lines)
 
 
 def few_labels():
     """Return the table of errors with 100 labels as Markdown: chapter 6, and published."""
     report = chapters.load("mnist")
-    lines = [
-        "| test error on MNIST with 100 labels, % | here: median (least to greatest) | "
-        "Kingma et al. 2014, Table 1 |",
-        "|---|---|---|",
-    ]
+    lines = []
     for measure, text, published in FEW_LABELS:
         shown = chapters.spread(chapters.values(report, 6, measure), 1) if measure else "–"
-        lines.append(f"| {text} | {shown} | {published} |")
-    return "\n".join(lines)
+        lines.append((text, shown, published))
+    head = "test error on MNIST with 100 labels, %", HERE, "Kingma et al. 2014, Table 1"
+    return chapters.markdown(head, lines)
 
 
 if __name__ == "__main__":

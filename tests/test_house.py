@@ -203,6 +203,7 @@ def test_a_pasted_table_replaces_the_old_one_and_nothing_else(tmp_path):
 def test_the_results_page_shows_the_published_figures_beside_ours():
     report = quality.load()
     assert f"{quality.table(report)}\n\n{table.when(*report['runs'])}" in results_page()
+    assert quality.few_labels() in results_page()
     for name, (_, settings) in quality.RUNS.items():
         runs = [run for run in report["runs"] if run["run"] == name]
         assert runs and all(run["settings"] == settings for run in runs), name
