@@ -36,6 +36,7 @@ if _backend() != "tensorflow":  # asked first: with TensorFlow loaded, torch can
 
 from keras_vae.autoencoder import Autoencoder  # noqa: E402
 from keras_vae.callbacks import Backup, Clock, KLWarmUp, SampleGrid  # noqa: E402
+from keras_vae.conditional import ConditionalVAE  # noqa: E402
 from keras_vae.data import (  # noqa: E402
     batches,
     binarise,
@@ -80,18 +81,23 @@ from keras_vae.networks import (  # noqa: E402
     gaussian_encoder,
 )
 from keras_vae.report import Run, mistake  # noqa: E402
+from keras_vae.semisupervised import SemisupervisedVAE  # noqa: E402
+from keras_vae.vade import VaDE  # noqa: E402
 from keras_vae.vae import VAE  # noqa: E402
 
 __all__ = [
     "Autoencoder",
     "Backup",
     "Clock",
+    "ConditionalVAE",
     "GAN",
     "IWAE",
     "KLWarmUp",
     "Run",
     "SampleGrid",
+    "SemisupervisedVAE",
     "VAE",
+    "VaDE",
     "active_units",
     "batches",
     "binarise",

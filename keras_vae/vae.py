@@ -37,7 +37,7 @@ class VAE(keras.Model):
                  seed=None, **kwargs):
         super().__init__(**kwargs)
         shapes = [encoder.input_shape, *(head.shape for head in encoder.outputs)]
-        fit = shapes == [decoder.output_shape, *2 * [decoder.input_shape]]
+        fit = shapes == self.shapes_for(decoder)
         fit = fit and isinstance(encoder.output, (list, tuple))  # not a dictionary
         if not fit or None in shapes[0][1:] + shapes[1][1:] or len({*map(id, encoder.outputs)}) < 2:
             came = f"{shapes[0]} → {shapes[1:]} and {decoder.input_shape} → {decoder.output_shape}"
@@ -48,7 +48,7 @@ class VAE(keras.Model):
         if learn_variance and likelihood == "bernoulli":
             raise ValueError('learn_variance needs likelihood="gaussian": a Bernoulli has none')
         # A sigmoid further in shows at far-off codes, where it saturates within [0, 1].
-        far = decoder(100 * tf.random.stateless_normal((16, *shapes[1][1:]), (0, 0)))
+        far = decoder(100 * tf.random.stateless_normal((16, *decoder.input_shape[1:]), (0, 0)))
         bounded = 0 <= tf.reduce_min(far) and 0.9 < tf.reduce_max(far) <= 1
         end = getattr(decoder.layers[-1], "activation", keras.activations.linear)
         if likelihood == "bernoulli" and (bounded or end is not keras.activations.linear):
@@ -64,10 +64,14 @@ class VAE(keras.Model):
         self.draws = self.add_weight((), "zeros", "int64", trainable=False, name="draws")
         self.x_log_var = tf.zeros((), self.variable_dtype)  # of a Gaussian p(x | z)
         if learn_variance:
-            self.x_log_var = self.add_weight(shapes[0][1:], "zeros", name="x_log_var")
+            self.x_log_var = self.add_weight(decoder.output_shape[1:], "zeros", name="x_log_var")
         # Keras itself has a tracker of the loss.
         self.trackers = [keras.metrics.Mean(name=n) for n in ("reconstruction_loss", "kl_loss")]
         self(encoder.inputs[0])  # builds the model, so that it can be exported at once
+
+    def shapes_for(self, decoder):
+        """Return the shapes of x, z_mean and z_log_var that the encoder must have."""
+        return [decoder.output_shape, *2 * [decoder.input_shape]]
 
     def compile(self, optimizer="adam", **kwargs):
         """Set the optimizer; other arguments as in `keras.Model.compile`."""
@@ -158,7 +162,11 @@ class VAE(keras.Model):
         """Return the array x after encoder and decoder, from z_mean, without noise."""
         return self.decode(self.encode(x)[0])
 
-    def generate(self, num_samples, seed=None, sample=False):
+    def prior_sample(self, rng, num_samples):
+        """Return what `decode` takes: draws of z from the prior, (num_samples, latent_dim)."""
+        return rng.standard_normal((num_samples, *self.decoder.input_shape[1:]))
+
+    def generate(self, num_samples, seed=None, sample=False, **prior):
         """Return the mean of p(x | z) for draws of z from the prior, (num_samples, …).
 
         With `sample`, return draws from p(x | z), rough as data are. A `seed` repeats both.
@@ -166,8 +174,7 @@ class VAE(keras.Model):
         own = [int(keras.ops.convert_to_numpy(v)) for v in (self.seed, self.draws)]
         rng = np.random.default_rng(own if seed is None else seed)
         self.draws.assign_add(seed is None)
-        z = rng.standard_normal((num_samples, *self.decoder.input_shape[1:]))
-        mean = self.decode(z)
+        mean = self.decode(self.prior_sample(rng, num_samples, **prior))
         if not sample:
             return mean
         if self.likelihood == "bernoulli":

@@ -10,6 +10,7 @@ for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREAD
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+import tensorflow as tf  # noqa: E402
 
 import keras_vae  # noqa: E402
 
@@ -82,6 +83,25 @@ def small_vae(**kwargs):
     )
 
 
+def small_conditional(**kwargs):
+    return keras_vae.ConditionalVAE(
+        keras_vae.gaussian_encoder(15, (8,), 2), keras_vae.dense_decoder(5, (8,), 12), 3, **kwargs
+    )
+
+
+def small_semisupervised(**kwargs):
+    return keras_vae.SemisupervisedVAE(
+        keras_vae.gaussian_encoder(15, (8,), 2), keras_vae.dense_decoder(5, (8,), 12),
+        keras_vae.dense_encoder(12, (8,), 3), **{"num_classes": 3, **kwargs}
+    )
+
+
+def small_vade(**kwargs):
+    return keras_vae.VaDE(
+        keras_vae.gaussian_encoder(12, (8,), 3), keras_vae.dense_decoder(3, (8,), 12), 4, **kwargs
+    )
+
+
 def small_gan(**kwargs):
     return keras_vae.GAN(
         keras_vae.dense_generator(5, (8,), 12), keras_vae.dense_discriminator(12, (8,)), **kwargs
@@ -99,3 +119,22 @@ def assert_equal(arrays, others):
     """Assert that two lists of arrays are equal to the bit."""
     for a, b in zip(arrays, others, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def slope_and_gradient(model, losses):
+    """Return the slope of the mean of `losses()` along a random direction, by central differences,
+    and what the gradient says that it is."""
+    variables = model.trainable_variables
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(losses())
+    gradients = tape.gradient(loss, [v.value for v in variables])
+    rng = np.random.default_rng(1)
+    directions = [rng.normal(size=v.shape) for v in variables]
+    start = [v.numpy() for v in variables]
+    values = []
+    for step in (1e-5, -1e-5):
+        for v, value, direction in zip(variables, start, directions, strict=True):
+            v.assign(value + step * direction)
+        values.append(float(tf.reduce_mean(losses())))
+    gradient = sum(float(np.sum(g * d)) for g, d in zip(gradients, directions, strict=True))
+    return (values[0] - values[1]) / 2e-5, gradient

@@ -12,11 +12,23 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import assert_equal, small_autoencoder, small_gan, small_vae, state
+from conftest import (
+    assert_equal,
+    small_autoencoder,
+    small_conditional,
+    small_gan,
+    small_semisupervised,
+    small_vade,
+    small_vae,
+    state,
+)
 
 from keras_vae import GAN, VAE, Autoencoder, dense_decoder, gaussian_encoder
 
 KINDS = ("autoencoder", "vae", "gan")
+OF_VAE = {"conditional": small_conditional, "semisupervised": small_semisupervised,
+          "vade": small_vade}  # they inherit the guard and the ways of feeding
+ALL = (*KINDS, *OF_VAE)
 
 
 def build(kind, compiled=True, optimizer=keras.optimizers.Adam, **settings):
@@ -25,8 +37,8 @@ def build(kind, compiled=True, optimizer=keras.optimizers.Adam, **settings):
     if kind == "autoencoder":
         model = small_autoencoder()
         arguments = {"optimizer": optimizer(0.01), "loss": "mse"}
-    elif kind == "vae":
-        model = small_vae(seed=0)
+    elif kind != "gan":
+        model = {"vae": small_vae, **OF_VAE}[kind](seed=0)
         arguments = {"optimizer": optimizer(0.01)}
     else:
         model = small_gan(seed=0)
@@ -37,13 +49,22 @@ def build(kind, compiled=True, optimizer=keras.optimizers.Adam, **settings):
 
 
 def pair(kind, x):
-    """Return what the kind's fit takes: (x, x) or (x,)."""
-    return (x, x) if kind == "autoencoder" else (x,)
+    """Return what the kind's fit takes: (x, x), (x, labels), of which −1 is none, or (x,)."""
+    labels = np.arange(len(x)) % 3
+    if kind == "semisupervised":
+        labels[::2] = -1
+    return {"autoencoder": (x, x), "conditional": (x, labels), "semisupervised": (x, labels)}.get(
+        kind, (x,)
+    )
 
 
 def question(kind, x):
     """Return what the kind's predict takes."""
-    return np.random.default_rng(1).normal(size=(8, 5)).astype("float32") if kind == "gan" else x
+    if kind == "gan":
+        return np.random.default_rng(1).normal(size=(8, 5)).astype("float32")
+    return x if len(pair(kind, x)) == 1 or kind == "autoencoder" else np.hstack(
+        [x, np.eye(3, dtype="float32")[np.arange(len(x)) % 3]]
+    )
 
 
 def silence(model):
@@ -216,7 +237,7 @@ def test_mismatched_lengths_and_other_widths_are_refused(kind, x):
             model.encode((255 * x).astype("uint8"))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_evaluate_gives_a_list_and_a_dictionary(kind, x):
     model = build(kind)
     values = model.evaluate(*pair(kind, x), verbose=0)
@@ -236,14 +257,13 @@ kind, folder = sys.argv[1:]
 model = keras.saving.load_model(f"{folder}/model.keras")
 data = np.load(f"{folder}/data.npz")
 np.save(f"{folder}/prediction.npy", model.predict(data["question"], verbose=0))
-x = data["x"]
-model.fit(*((x, x) if kind == "autoencoder" else (x,)), epochs=5, initial_epoch=2,
+model.fit(*(data[f"part_{i}"] for i in range(len(data) - 1)), epochs=5, initial_epoch=2,
           shuffle=False, batch_size=16, verbose=0)
 np.savez(f"{folder}/weights.npz", *model.get_weights())
 """
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_a_fresh_process_predicts_the_same_and_resumes_to_the_bit(kind, x, tmp_path):
     settings = {"shuffle": False, "batch_size": 16, "verbose": 0}
     whole = build(kind)
@@ -251,7 +271,8 @@ def test_a_fresh_process_predicts_the_same_and_resumes_to_the_bit(kind, x, tmp_p
     half = build(kind)
     half.fit(*pair(kind, x), epochs=2, **settings)
     half.save(tmp_path / "model.keras")
-    np.savez(tmp_path / "data.npz", x=x, question=question(kind, x))
+    parts = {f"part_{i}": part for i, part in enumerate(pair(kind, x))}
+    np.savez(tmp_path / "data.npz", **parts, question=question(kind, x))
     script = tmp_path / "fresh.py"
     script.write_text(FRESH_PROCESS)
     subprocess.run([sys.executable, script, kind, tmp_path], check=True, timeout=120)
@@ -262,7 +283,7 @@ def test_a_fresh_process_predicts_the_same_and_resumes_to_the_bit(kind, x, tmp_p
         np.testing.assert_array_equal(resumed[name], expected)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_settings_survive_saving(kind, x, tmp_path):
     model = build(kind, steps_per_execution=3, jit_compile=False)
     if kind == "vae":
@@ -284,7 +305,7 @@ def test_settings_survive_saving(kind, x, tmp_path):
     assert_equal(fresh.get_weights(), model.get_weights())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_an_uncompiled_model_saves_and_loads(kind, x, tmp_path):
     model = build(kind, compiled=False)
     model.save(tmp_path / "model.keras")
@@ -337,7 +358,7 @@ def test_it_is_exported_when_made_when_trained_and_when_loaded(kind, make, x, tm
             served["loaded"].serve(255 * x)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("settings", [{"jit_compile": True}, {"steps_per_execution": 3}])
 def test_xla_and_several_steps_an_execution_train_the_same(kind, settings, x):
     """64 examples in batches of 10 are seven steps: not a multiple of three."""
@@ -351,7 +372,7 @@ def test_xla_and_several_steps_an_execution_train_the_same(kind, settings, x):
         np.testing.assert_allclose(a, b, atol=2e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_mixed_precision_trains_and_saves(kind, x, tmp_path):
     single = build(kind)
     single.fit(*pair(kind, x), epochs=3, shuffle=False, verbose=0)
@@ -440,7 +461,7 @@ if kind != "autoencoder":
 """
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "semisupervised", "vade"])
 def test_two_replicas_train_like_one_and_draw_different_noise(kind, tmp_path):
     """In a process of its own: logical devices must be set before TensorFlow starts."""
     script = tmp_path / "replicas.py"

@@ -1,0 +1,110 @@
+"""Variational deep embedding: a VAE whose prior is a mixture of normals, so that it clusters."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_vae.vae import VAE
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class VaDE(VAE):
+    """VAE whose prior is p(z) = Σ_c π_c N(z; prior_mean_c, exp(prior_log_var_c)), trained with it.
+
+    loss = reconstruction_loss + beta * kl_loss, in nats per example. With KL_c the divergence of
+    q(z | x) from the normal of cluster c, kl_loss = −log Σ_c π_c exp(−KL_c): what
+    Σ_c q(c | x) (KL_c + log q(c | x) − log π_c) is for the best q(c | x) ∝ π_c exp(−KL_c). So −loss
+    is a lower bound on log p(x) at beta = 1, and at least the one of Jiang et al., whose q(c | x)
+    is p(c | z) at a draw of z.
+
+    From random weights the clusters mean nothing: train an autoencoder of the same networks first,
+    fit a mixture to its codes, and hand it to `start_from`.
+
+    Args:
+        encoder, decoder: As of `VAE`; z is (batch, latent_dim).
+        num_clusters: Normals in the prior.
+        **kwargs: beta, likelihood, learn_variance and seed, as of `VAE`.
+
+    Raises:
+        ValueError: num_clusters is no positive integer. Also what `VAE` raises.
+
+    Source: Jiang et al. 2017 (VaDE), eq. 8 to 16.
+    """
+
+    def __init__(self, encoder, decoder, num_clusters=10, **kwargs):
+        if not hasattr(num_clusters, "__index__") or num_clusters < 1:
+            raise ValueError(f"num_clusters must be 1, 2 …, got {num_clusters!r}")
+        self.num_clusters = int(num_clusters)  # before the model is built
+        super().__init__(encoder, decoder, **kwargs)
+
+    def build(self, input_shape):
+        if self.built:  # a loaded model is built by its own constructor, then asked once more
+            return
+        shape = (self.num_clusters, *self.decoder.input_shape[1:])
+        self.prior_logits = self.add_weight(shape[:1], "zeros", name="prior_logits")
+        # Apart from the start: equal normals would get equal gradients and stay equal.
+        apart = keras.initializers.RandomNormal(1.0, seed=self.given_seed)
+        self.prior_mean = self.add_weight(shape, apart, name="prior_mean")
+        self.prior_log_var = self.add_weight(shape, "zeros", name="prior_log_var")
+
+    def start_from(self, mixture):
+        """Take the prior from a fitted `sklearn.mixture.GaussianMixture` with "diag" covariances.
+
+        Raises:
+            ValueError: It has other numbers of normals or of latent variables, or full covariances.
+        """
+        found = np.shape(mixture.means_), np.shape(mixture.covariances_)
+        if found != 2 * (tuple(self.prior_mean.shape),):
+            raise ValueError(
+                f"mixture must have means and diagonal covariances of shape "
+                f"{tuple(self.prior_mean.shape)}, got {found[0]} and {found[1]}"
+            )
+        self.prior_logits.assign(np.log(mixture.weights_))
+        self.prior_mean.assign(mixture.means_)
+        self.prior_log_var.assign(np.log(mixture.covariances_))
+
+    def log_weights(self, z_mean, z_log_var):
+        """Return log π_c − KL(q(z | x) ‖ p(z | c)) for each cluster, (batch, num_clusters)."""
+        z_mean, z_log_var = z_mean[:, None], z_log_var[:, None]  # (batch, 1, latent_dim)
+        kl = tf.exp(z_log_var - self.prior_log_var) - 1 + self.prior_log_var - z_log_var
+        kl = 0.5 * (kl + tf.square(z_mean - self.prior_mean) * tf.exp(-self.prior_log_var))
+        return tf.nn.log_softmax(self.prior_logits) - tf.reduce_sum(kl, axis=2)
+
+    def compute_losses(self, x, training=False):
+        """Return loss, reconstruction_loss and kl_loss of each example, in nats, (batch,) each."""
+        heads = self.encoder(x, training=training)
+        z_mean, z_log_var = (tf.cast(head, self.variable_dtype) for head in heads)
+        z = z_mean + tf.exp(0.5 * z_log_var) * self.noise(tf.shape(z_mean))  # (batch, latent_dim)
+        reconstruction_loss = self.negative_log_likelihood(x, self.decoder(z, training=training))
+        kl_loss = -tf.reduce_logsumexp(self.log_weights(z_mean, z_log_var), axis=1)
+        loss = reconstruction_loss + self._beta * kl_loss + self._penalty()
+        return loss, reconstruction_loss, kl_loss
+
+    def cluster_probabilities(self, x):
+        """Return q(c | x) of the array x, (num, num_clusters)."""
+        return tf.nn.softmax(self.log_weights(*self.encode(x))).numpy()
+
+    def cluster(self, x):
+        """Return the most probable cluster of each example of the array x, integers, (num,)."""
+        return self.cluster_probabilities(x).argmax(axis=1)
+
+    def prior_sample(self, rng, num_samples, cluster=None):
+        """Return draws of z from the prior or from one cluster, (num_samples, latent_dim)."""
+        if cluster is not None and cluster not in range(self.num_clusters):
+            raise ValueError(f"cluster must lie in 0 … {self.num_clusters - 1}, got {cluster!r}")
+        weights = tf.nn.softmax(tf.cast(self.prior_logits, tf.float64)).numpy()
+        c = rng.choice(self.num_clusters, num_samples, p=weights) if cluster is None else cluster
+        mean, log_var = (np.broadcast_to(v.numpy()[c], (num_samples, v.shape[1]))
+                         for v in (self.prior_mean, self.prior_log_var))
+        return rng.normal(mean, np.exp(0.5 * log_var))
+
+    def generate(self, num_samples, cluster=None, seed=None, sample=False):
+        """Return means of p(x | z), or with `sample` draws from it, for z of a cluster or of all.
+
+        Raises:
+            ValueError: There is no such cluster.
+        """
+        return super().generate(num_samples, seed, sample, cluster=cluster)
+
+    def get_config(self):
+        return {**super().get_config(), "num_clusters": self.num_clusters}
