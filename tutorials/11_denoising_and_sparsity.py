@@ -263,7 +263,7 @@ for name, model in coders.items():
 # A3 §5.1 and §7.1 credit the random variable with denoising, and the KL with sparse codes:
 
 # %%
-level = noise_levels[0]
+level = min(noise_levels)
 z_mean, z_log_var = models["VAE, clean"].encode(noisy_test[level])
 draws = np.random.default_rng(seed + 3).standard_normal(z_mean.shape)
 drawn = models["VAE, clean"].decode(z_mean + np.exp(0.5 * z_log_var) * draws)

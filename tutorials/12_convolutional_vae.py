@@ -124,7 +124,7 @@ run.save_figure(figure, "seconds_and_parameters")
 # %% [markdown]
 # On MNIST the convolutional VAE ends best after the same seconds: by 1.3 nats on the test
 # images (five seeds, 95 % interval 0.6 to 1.9), although the dense one has trained for twice as
-# many epochs. The narrow one, with as many parameters as the convolutional one, is 7.4 nats
+# many epochs. The narrow one, with as many parameters as the convolutional one, is 7.3 nats
 # behind it (6.4 to 8.3). So the number of parameters does not explain the lead.
 #
 # ## Why fewer parameters are not less work

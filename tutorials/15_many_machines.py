@@ -52,6 +52,8 @@ run = Run("15_many_machines")
 data, (x_train, _), _ = load_images(data)
 passes = {"mnist": 1, "digits": 20}[data]  # few digits: 20 passes an epoch
 steps = len(x_train) // batch_size * passes
+if batch_size % 2 or steps < 4:
+    raise ValueError(f"batch_size must be even, with 4 steps: {batch_size}")
 
 # %% [markdown]
 # ## How much faster?
@@ -215,8 +217,11 @@ print(f"both send {sent:,.0f} bytes a step, by the formula {2 * G['A1']:,}")
 
 # %%
 log, at = home / "killed" / "worker_0.log", 0
+end = time.monotonic() + patience
 with workers("killed") as processes:
     while at < steps // 2 and processes[0].poll() is None:
+        if time.monotonic() > end:
+            raise RuntimeError(f"too slow: see the logs in {log.parent}")
         time.sleep(0.02)
         epoch_2 = log.read_text("utf-8", "replace").partition("Epoch 2/")[2]
         at = int((re.findall(rf"(\d+)/{steps}\b", epoch_2) or [0])[-1])

@@ -27,7 +27,7 @@ from keras_vae import image_grid, kl_per_latent, load_digits, mistake
 
 # %% tags=["parameters"]
 seed = 0  # of the first weights, the noise and the order of the batches
-epochs = 20  # of each VAE; an epoch has 19 steps
+epochs = 20  # of each VAE, at least 2; an epoch has 19 steps
 gan_epochs = 30  # of each GAN; an epoch has 57 steps
 
 # %%
@@ -201,8 +201,8 @@ for name, bias in biases.items():
     runs[name] = {"least": np.array(least)}
 negative = np.mean(new_vae().encoder(x_train)[1] < 0)
 found["3: negative outputs of a new encoder, share"] = negative
-lost = np.isnan(runs["output is σ"]["least"])
-found["3: epoch of NaN"] = (np.argmax(lost) + 1) / 19
+lost = np.flatnonzero(np.isnan(runs["output is σ"]["least"]))
+found["3: epoch of NaN"] = (lost[0] + 1) / 19 if len(lost) else np.inf
 figure = draw(3, lambda low: low < 0.05, {}, runs, per=19, least="least σ")
 run.save_figure(figure, "3_nan")
 
