@@ -116,6 +116,9 @@ ROWS = [
      "training loss, nats, two workers, one killed and both resumed", 4,
      "never interrupted: {last loss, never interrupted, nats|4}; "
      "one process, which draws other noise: {last loss, one replica, nats|4}"),
+    (16, "test error %, M1+M2", "error % with 100 labels, semi-supervised VAE", 1,
+     "its classifier with the labels alone: {test error %, the classifier alone, codes|1}; "
+     "softmax regression on pixels: {test error %, softmax regression, pixels|1}"),
 ]
 
 # Those that the README shows, too.
@@ -196,6 +199,10 @@ PAIRS = [
      "area under the ROC curve, nearest codes of the VAE − nearest pixels", 3, "+"),
     (14, "mean area, VAE codes by contour", "mean area, pixels by contour",
      "the same, both divided by the contour", 3, "−"),
+    (16, "test error %, M1+M2", "test error %, the classifier alone, codes",
+     "error % with 100 labels, M1+M2 − its classifier with the labels alone", 1, "−"),
+    (16, "test error %, the classifier alone, codes", "test error %, softmax regression, pixels",
+     "the same, that classifier on codes − softmax regression on pixels", 1, "−"),
 ]
 
 # Ranges that are no measurement but a claim: the first pattern found in "NN data measure".

@@ -28,6 +28,7 @@ PICTURES = {  # chapter: picture of its run
     "13_likelihood": "least_and_most",
     "14_anomaly_detection": "areas",
     "15_many_machines": "scaling",
+    "16_few_labels": "asked_for",
 }
 
 
