@@ -121,8 +121,8 @@ print(f"{obeyed:.1%} read as asked (real test images: {accuracy:.1%})")
 #
 # and an image with one costs $L(x, y) + \log 10 - \alpha \log q(y \mid x)$. So the classifier
 # learns from all images: it is cheaper to put an image where the decoder can draw it. This is
-# the model **M2** of Kingma et al. 2014. They found it better on the codes of a plain VAE, their
-# **M1**, than on pixels, and this is what we build: **M1+M2**.
+# the model **M2** of Kingma et al. 2014. They found it better on the codes of a plain VAE,
+# their **M1**, than on pixels, and this is what we build: **M1+M2**.
 
 # %%
 m1 = VAE(
