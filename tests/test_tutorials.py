@@ -34,7 +34,7 @@ QUICK = {
     8: ["epochs=1"],
     9: ["autoencoder_epochs=1", "vae_epochs=1", "gan_epochs=1", "num_images=100"],
     10: [
-        "search_epochs=1", "final_epochs=1", "alone_epochs=1", "together_epochs=1",
+        "search_epochs=1", "final_epochs=1", "alone_epochs=1", "together_epochs=2",
         "latent_dims=(2,8)", "betas=(0.0,1.0)", "num_folds=2", "num_images=500",
     ],
     11: ["epochs=1", "noise_levels=(0.1,0.5)"],

@@ -135,7 +135,8 @@ m1 = VAE(
 def falling(rate, dataset, epochs):
     """Return Adam with a learning rate that falls to 0 by a cosine."""
     steps = epochs * len(dataset)
-    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps))
+    falls = keras.optimizers.schedules.CosineDecay(rate, steps)
+    return keras.optimizers.Adam(falls)
 
 
 images = binarise(batches(x_train, 128, seed, passes), seed)
@@ -315,7 +316,8 @@ run.finish(data, values)
 #
 #    ```python
 #    sure = q.max(axis=1) > 0.99
-#    wrong = q[sure].argmax(axis=1) != y_test[sure]
-#    print(f"{sure.mean():.1%} sure, of these {wrong.mean():.1%} wrong")
+#    wrong = sure & (q.argmax(axis=1) != y_test)
+#    among = wrong.sum() / max(1, sure.sum())
+#    print(f"{sure.mean():.1%} sure, of these {among:.1%} wrong")
 #    ```
 #    </details>
