@@ -213,8 +213,8 @@ run.save_figure(figure, "errors")
 # %% [markdown]
 # On MNIST M1+M2 is wrong on 10.8 % of the test images (five seeds, 10.1 to 10.9), less than the
 # same classifier with the labels alone by 9.9 points (8.7 to 11.1). Codes help that classifier,
-# too: softmax regression on pixels is wrong on 25.6 %. With more epochs M1+M2 reaches 4.7 % (ten
-# draws of the labels, standard deviation 0.2; `benchmarks/labels.py`); Kingma et al. report
+# too: softmax regression on pixels is wrong on 25.6 %. With more epochs M1+M2 reaches 4.7 %
+# (ten draws of the labels, standard deviation 0.2; `benchmarks/labels.py`); Kingma et al. report
 # 3.33. On the small digits, with a label for every fourteenth image, nothing is gained.
 #
 # ## Why it works
