@@ -214,8 +214,8 @@ run.save_figure(figure, "errors")
 # On MNIST M1+M2 is wrong on 10.8 % of the test images (five seeds, 10.1 to 10.9), less than the
 # same classifier with the labels alone by 9.9 points (8.7 to 11.1). Codes help that classifier,
 # too: softmax regression on pixels is wrong on 25.6 %. With more epochs M1+M2 reaches 4.7 %
-# (ten draws of the labels, standard deviation 0.2; `benchmarks/labels.py`); Kingma et al. report
-# 3.33. On the small digits, with a label for every fourteenth image, nothing is gained.
+# (ten draws of the labels, standard deviation 0.2; `benchmarks/labels.py`); Kingma et al.
+# report 3.33. On the small digits, with a label for every fourteenth image, nothing is gained.
 #
 # ## Why it works
 #
@@ -303,16 +303,16 @@ run.finish(data, values)
 #    $q(y \mid x)$ on no label directly. Predict the error of M1+M2.
 #    <details><summary>Answer</summary>
 #
-#    On MNIST with seed 0 it is 13.0 %, in place of 10.9: still far from the 21.8 of the classifier
-#    alone. The labels teach the decoder what a seven is, by $L(x, y)$; the images without labels
-#    then teach $q$ where the decoder can draw one.
+#    On MNIST with seed 0 it is 13.0 %, in place of 10.9: still far from the 21.8 of the
+#    classifier alone. The labels teach the decoder what a seven is, by $L(x, y)$; the images
+#    without labels then teach $q$ where the decoder can draw one.
 #    </details>
 # 2. How often is M2 right where it is sure? Predict the share of the test images with
 #    $\max q > 0.99$, and the error among them.
 #    <details><summary>Answer</summary>
 #
-#    On MNIST with seed 0 it is sure of 38.2 % of the images, and wrong on 0.2 % of these. So the
-#    errors lie where M2 hesitates: it could hand those images to a person.
+#    On MNIST with seed 0 it is sure of 38.2 % of the images, and wrong on 0.2 % of these. So
+#    the errors lie where M2 hesitates: it could hand those images to a person.
 #
 #    ```python
 #    sure = q.max(axis=1) > 0.99
