@@ -131,8 +131,8 @@ HEADLINES = [
     (14, "mean area, VAE codes by contour"),
 ]
 
-# What Part II says of two measures: chapter, first, second, text, digits, and the sign of first
-# minus second ("−", "+"), or "level" where the interval of the differences holds 0.
+# What the chapters from 9 on say of two measures: chapter, first, second, text, digits, and the
+# sign of first minus second ("−", "+"), or "level" where the interval of the differences holds 0.
 PAIRS = [
     (9, "VAE, N(0, I): Fréchet distance", "GAN: Fréchet distance",
      "Fréchet distance, VAE from N(0, I) − GAN", 1, "level"),
@@ -448,7 +448,7 @@ def paired(report, chapter, first, second):
 
 
 def comparisons(report):
-    """Return the table of what Part II compares, as Markdown."""
+    """Return the table of what the chapters from 9 on compare, as Markdown."""
     lines = []
     for chapter, first, second, text, digits, _ in PAIRS:
         *found, num = paired(report, chapter, first, second)

@@ -29,6 +29,8 @@ class ConditionalVAE(VAE):
     Source: Sohn et al. 2015, with the prior p(z | y) = N(0, I); Kingma et al. 2014, eq. 6.
     """
 
+    least_label = 0
+
     def __init__(self, encoder, decoder, num_classes=10, **kwargs):
         if not hasattr(num_classes, "__index__") or num_classes < 1:
             raise ValueError(f"num_classes must be 1, 2 …, got {num_classes!r}")
@@ -49,8 +51,6 @@ class ConditionalVAE(VAE):
         words = f"labels must lie in {self.least_label} … {self.num_classes - 1}. Least, greatest:"
         with tf.control_dependencies([tf.raw_ops.Assert(condition=good, data=[words, low, high])]):
             return tf.concat([x, tf.one_hot(y, self.num_classes, dtype=x.dtype)], axis=1)
-
-    least_label = 0
 
     def compute_losses(self, xy, training=False):
         """Return loss, reconstruction_loss and kl_loss of each example, in nats, (batch,) each."""

@@ -60,12 +60,22 @@ def posterior(vae, x):
     return tuple(np.asarray(head, "float64") for head in heads)
 
 
+def check_prior(vae):
+    """Raise TypeError for a VAE with another prior than N(0, I), as `VaDE` has."""
+    if hasattr(vae, "prior_mean"):
+        raise TypeError(
+            f"vae must have the prior N(0, I), got a {type(vae).__name__}, whose bound at beta = 1 "
+            "is minus the loss that evaluate gives"
+        )
+
+
 def draws(vae, x, num_samples, batch_size, seed):
     """Yield, for each batch of images, a generator of portions of draws of z from q(z | x).
 
     A portion is a pair of arrays, (batch, draws), in nats: −log p(x | z), and
     log q(z | x) − log p(z). Portions are small, so that memory does not grow with num_samples.
     """
+    check_prior(vae)
     x = np.asarray(x)
     heads = posterior(vae, x)
     check_counts(num_samples=num_samples, batch_size=batch_size)
@@ -118,6 +128,7 @@ def log_likelihood(vae, x, num_samples=500, batch_size=100, seed=0, verbose=0):
 
     Raises:
         ValueError: x does not fit the VAE, or a number is below 1.
+        TypeError: The prior is not N(0, I), as a `VaDE`'s.
 
     Source: Burda et al. 2016, eq. 8.
     """
@@ -158,6 +169,7 @@ def elbo(vae, x, num_samples=1, batch_size=100, seed=0):
 def latent_kl(vae, x):
     """Return KL(q(z_j | x) ‖ N(0, 1)) of each example and latent variable, nats, of shape
     (num, latent_dim)."""
+    check_prior(vae)
     z_mean, z_log_var = posterior(vae, x)
     return -0.5 * (1 + z_log_var - np.square(z_mean) - np.exp(z_log_var))
 
@@ -173,6 +185,7 @@ def kl_per_latent(vae, x):
 
     Raises:
         ValueError: x does not fit the VAE.
+        TypeError: The prior is not N(0, I), as a `VaDE`'s.
 
     Source: Kingma & Welling 2014, appendix B.
     """

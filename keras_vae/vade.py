@@ -9,7 +9,7 @@ from keras_vae.vae import VAE
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class VaDE(VAE):
-    """VAE whose prior is p(z) = Σ_c π_c N(z; prior_mean_c, exp(prior_log_var_c)), trained with it.
+    """VAE whose prior is a mixture, p(z) = Σ_c π_c N(z; prior_mean_c, (U_c U_cᵀ)⁻¹), trained too.
 
     loss = reconstruction_loss + beta * kl_loss, in nats per example. With KL_c the divergence of
     q(z | x) from the normal of cluster c, kl_loss = −log Σ_c π_c exp(−KL_c): what
@@ -23,18 +23,24 @@ class VaDE(VAE):
     Args:
         encoder, decoder: As of `VAE`; z is (batch, latent_dim).
         num_clusters: Normals in the prior.
+        covariance_type: "diag", as in the paper, or "full": each normal's latent variables may be
+            correlated, as those of an autoencoder are.
         **kwargs: beta, likelihood, learn_variance and seed, as of `VAE`.
 
     Raises:
-        ValueError: num_clusters is no positive integer. Also what `VAE` raises.
+        ValueError: num_clusters is no positive integer, or there is no such covariance_type. Also
+            what `VAE` raises.
 
     Source: Jiang et al. 2017 (VaDE), eq. 8 to 16.
     """
 
-    def __init__(self, encoder, decoder, num_clusters=10, **kwargs):
+    def __init__(self, encoder, decoder, num_clusters=10, covariance_type="diag", **kwargs):
         if not hasattr(num_clusters, "__index__") or num_clusters < 1:
             raise ValueError(f"num_clusters must be 1, 2 …, got {num_clusters!r}")
+        if covariance_type not in ("diag", "full"):
+            raise ValueError(f'covariance_type must be "diag" or "full", got {covariance_type!r}')
         self.num_clusters = int(num_clusters)  # before the model is built
+        self.covariance_type = covariance_type
         super().__init__(encoder, decoder, **kwargs)
 
     def build(self, input_shape):
@@ -45,30 +51,46 @@ class VaDE(VAE):
         # Apart from the start: equal normals would get equal gradients and stay equal.
         apart = keras.initializers.RandomNormal(1.0, seed=self.given_seed)
         self.prior_mean = self.add_weight(shape, apart, name="prior_mean")
-        self.prior_log_var = self.add_weight(shape, "zeros", name="prior_log_var")
+        # U, with the logarithms of its diagonal: so the precision U Uᵀ is positive definite.
+        self.prior_factor = self.add_weight((*shape, shape[1]), "zeros", name="prior_factor")
+
+    def precision_factor(self):
+        """Return U, upper triangular, (num_clusters, latent_dim, latent_dim), and its log det."""
+        logs = tf.linalg.diag_part(self.prior_factor)
+        above = 0 if self.covariance_type == "diag" else -1  # how far above the diagonal; −1: all
+        factor = tf.linalg.band_part(self.prior_factor, 0, above)
+        return tf.linalg.set_diag(factor, tf.exp(logs)), tf.reduce_sum(logs, axis=1)
 
     def start_from(self, mixture):
-        """Take the prior from a fitted `sklearn.mixture.GaussianMixture` with "diag" covariances.
+        """Take the prior from a fitted `sklearn.mixture.GaussianMixture` of the same shape.
 
         Raises:
-            ValueError: It has other numbers of normals or of latent variables, or full covariances.
+            ValueError: It has other numbers of normals or of latent variables, or another
+                covariance_type.
         """
-        found = np.shape(mixture.means_), np.shape(mixture.covariances_)
-        if found != 2 * (tuple(self.prior_mean.shape),):
-            raise ValueError(
-                f"mixture must have means and diagonal covariances of shape "
-                f"{tuple(self.prior_mean.shape)}, got {found[0]} and {found[1]}"
-            )
+        found = mixture.means_.shape, mixture.covariance_type
+        must = tuple(self.prior_mean.shape), self.covariance_type
+        if found != must:
+            raise ValueError(f"mixture must have means and covariance_type {must}, got {found}")
+        factor = mixture.precisions_cholesky_.copy()
+        if self.covariance_type == "diag":  # 1 / standard deviations, (num_clusters, latent_dim)
+            factor = factor[:, None] * np.eye(factor.shape[1])
+        for u in factor:
+            np.fill_diagonal(u, np.log(np.diag(u)))
         self.prior_logits.assign(np.log(mixture.weights_))
         self.prior_mean.assign(mixture.means_)
-        self.prior_log_var.assign(np.log(mixture.covariances_))
+        self.prior_factor.assign(factor)
 
     def log_weights(self, z_mean, z_log_var):
         """Return log π_c − KL(q(z | x) ‖ p(z | c)) for each cluster, (batch, num_clusters)."""
-        z_mean, z_log_var = z_mean[:, None], z_log_var[:, None]  # (batch, 1, latent_dim)
-        kl = tf.exp(z_log_var - self.prior_log_var) - 1 + self.prior_log_var - z_log_var
-        kl = 0.5 * (kl + tf.square(z_mean - self.prior_mean) * tf.exp(-self.prior_log_var))
-        return tf.nn.log_softmax(self.prior_logits) - tf.reduce_sum(kl, axis=2)
+        factor, log_det = self.precision_factor()
+        apart = z_mean[:, None] - self.prior_mean  # (batch, num_clusters, latent_dim)
+        squares = tf.square(tf.einsum("bci,cij->bcj", apart, factor))
+        precision = tf.reduce_sum(tf.square(factor), axis=2)  # its diagonal, (clusters, latent_dim)
+        trace = tf.exp(z_log_var) @ tf.transpose(precision)  # (batch, num_clusters)
+        kl = 0.5 * (tf.reduce_sum(squares, axis=2) + trace) - log_det
+        kl -= 0.5 * tf.reduce_sum(1 + z_log_var, axis=1, keepdims=True)
+        return tf.nn.log_softmax(self.prior_logits) - kl
 
     def compute_losses(self, x, training=False):
         """Return loss, reconstruction_loss and kl_loss of each example, in nats, (batch,) each."""
@@ -94,9 +116,9 @@ class VaDE(VAE):
             raise ValueError(f"cluster must lie in 0 … {self.num_clusters - 1}, got {cluster!r}")
         weights = tf.nn.softmax(tf.cast(self.prior_logits, tf.float64)).numpy()
         c = rng.choice(self.num_clusters, num_samples, p=weights) if cluster is None else cluster
-        mean, log_var = (np.broadcast_to(v.numpy()[c], (num_samples, v.shape[1]))
-                         for v in (self.prior_mean, self.prior_log_var))
-        return rng.normal(mean, np.exp(0.5 * log_var))
+        epsilon = rng.standard_normal((num_samples, 1, self.prior_mean.shape[1]))
+        spread = np.linalg.inv(self.precision_factor()[0].numpy())  # ε U⁻¹ has covariance (U Uᵀ)⁻¹
+        return self.prior_mean.numpy()[c] + (epsilon @ spread[c])[:, 0]
 
     def generate(self, num_samples, cluster=None, seed=None, sample=False):
         """Return means of p(x | z), or with `sample` draws from it, for z of a cluster or of all.
@@ -107,4 +129,5 @@ class VaDE(VAE):
         return super().generate(num_samples, seed, sample, cluster=cluster)
 
     def get_config(self):
-        return {**super().get_config(), "num_clusters": self.num_clusters}
+        own = {"num_clusters": self.num_clusters, "covariance_type": self.covariance_type}
+        return {**super().get_config(), **own}

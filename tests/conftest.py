@@ -96,10 +96,9 @@ def small_semisupervised(**kwargs):
     )
 
 
-def small_vade(**kwargs):
-    return keras_vae.VaDE(
-        keras_vae.gaussian_encoder(12, (8,), 3), keras_vae.dense_decoder(3, (8,), 12), 4, **kwargs
-    )
+def small_vade(covariance_type="full", **kwargs):
+    networks = keras_vae.gaussian_encoder(12, (8,), 3), keras_vae.dense_decoder(3, (8,), 12)
+    return keras_vae.VaDE(*networks, 4, covariance_type, **kwargs)
 
 
 def small_gan(**kwargs):

@@ -29,7 +29,7 @@ KINDS = ("autoencoder", "vae", "gan")
 OF_VAE = {"conditional": small_conditional, "semisupervised": small_semisupervised,
           "vade": small_vade}  # they inherit the guard and the ways of feeding
 ALL = (*KINDS, *OF_VAE)
-MOST = (*KINDS, "semisupervised", "vade")  # the first of these is a ConditionalVAE
+MOST = (*KINDS, "semisupervised", "vade")  # a SemisupervisedVAE is a ConditionalVAE
 
 
 def build(kind, compiled=True, optimizer=keras.optimizers.Adam, **settings):
@@ -54,18 +54,18 @@ def pair(kind, x):
     labels = np.arange(len(x)) % 3
     if kind == "semisupervised":
         labels[::2] = -1
-    return {"autoencoder": (x, x), "conditional": (x, labels), "semisupervised": (x, labels)}.get(
-        kind, (x,)
-    )
+    if kind in ("conditional", "semisupervised"):
+        return x, labels
+    return (x, x) if kind == "autoencoder" else (x,)
 
 
 def question(kind, x):
     """Return what the kind's predict takes."""
     if kind == "gan":
         return np.random.default_rng(1).normal(size=(8, 5)).astype("float32")
-    return x if len(pair(kind, x)) == 1 or kind == "autoencoder" else np.hstack(
-        [x, np.eye(3, dtype="float32")[np.arange(len(x)) % 3]]
-    )
+    if kind in ("conditional", "semisupervised"):
+        return np.hstack([x, np.eye(3, dtype="float32")[np.arange(len(x)) % 3]])
+    return x
 
 
 def silence(model):

@@ -331,8 +331,7 @@ def test_a_changed_setting_is_refused_and_named(change, ended, tmp_path):
         plain(other, Backup(path))
     assert_equal(state(other), start)
     assert path.read_bytes() == before
-    if change == "beta":  # what was refused can still go on as it was
-        assert_equal(state(plain(changed(), Backup(path))), state(plain(changed())))
+    assert_equal(state(plain(changed(), Backup(path))), state(plain(changed())))
     Backup.ended.clear()
 
 

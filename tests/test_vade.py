@@ -9,30 +9,40 @@ import sklearn.mixture
 import tensorflow as tf
 from conftest import slope_and_gradient, small_vade, small_vae
 
-from keras_vae import Autoencoder, VaDE, cluster_accuracy, dense_decoder, gaussian_encoder
+from keras_vae import (
+    Autoencoder, VaDE, cluster_accuracy, dense_decoder, elbo, gaussian_encoder, kl_per_latent,
+    log_likelihood, rate_distortion,
+)
 
 
-@pytest.fixture
-def vade():
+@pytest.fixture(params=["diag", "full"])
+def vade(request):
     """A VaDE whose prior is a mixture like any other."""
-    vade, rng = small_vade(beta=0.7, seed=0), np.random.default_rng(3)
-    for v in (vade.prior_logits, vade.prior_mean, vade.prior_log_var):
+    vade = small_vade(beta=0.7, seed=0, covariance_type=request.param)
+    rng = np.random.default_rng(3)
+    for v in (vade.prior_logits, vade.prior_mean, vade.prior_factor):
         v.assign(rng.normal(size=v.shape))
     return vade
 
 
+def normals(vade):
+    """Return the normals of the prior as SciPy's."""
+    found = []
+    for mean, u in zip(vade.prior_mean.numpy(), vade.prior_factor.numpy(), strict=True):
+        u = np.diag(np.diag(u)) if vade.covariance_type == "diag" else np.triu(u)
+        np.fill_diagonal(u, np.exp(np.diag(u)))
+        found.append(scipy.stats.multivariate_normal(mean, np.linalg.inv(u @ u.T)))
+    return found
+
+
 def divergences(vade, z_mean, z_log_var):
     """Return KL(q(z | x) ‖ p(z | c)), (num, clusters), from SciPy's entropies and densities."""
-    mean, log_var = (v.numpy().astype("float64") for v in (vade.prior_mean, vade.prior_log_var))
-    points, weights = np.polynomial.hermite_e.hermegauss(40)
-    z = z_mean[..., None] + np.exp(0.5 * z_log_var)[..., None] * points  # (num, latent, points)
-    found = []
-    for m, v in zip(mean, log_var, strict=True):
-        log_p = scipy.stats.norm(m[:, None], np.exp(0.5 * v)[:, None]).logpdf(z)
-        expected = np.sum(log_p * weights, axis=2) / weights.sum()  # E log p(z_j | c)
-        entropy = scipy.stats.norm(0, np.exp(0.5 * z_log_var)).entropy()
-        found.append(np.sum(-entropy - expected, axis=1))
-    return np.transpose(found)
+    points, weights = np.polynomial.hermite_e.hermegauss(5)  # exact: log p(z | c) is quadratic
+    points = np.stack(np.meshgrid(*3 * [points]), axis=-1).reshape(-1, 3)
+    weights = np.prod(np.meshgrid(*3 * [weights / weights.sum()]), axis=0).ravel()
+    z = z_mean[:, None] + np.exp(0.5 * z_log_var)[:, None] * points  # (num, points, latent)
+    entropy = scipy.stats.norm(0, np.exp(0.5 * z_log_var)).entropy().sum(axis=1)
+    return np.transpose([-entropy - normal.logpdf(z) @ weights for normal in normals(vade)])
 
 
 def test_the_losses_are_those_of_numpy(vade, x):
@@ -51,10 +61,15 @@ def test_the_losses_are_those_of_numpy(vade, x):
     for value, expected in zip(found, (nats + 0.7 * of_kl, nats, of_kl), strict=True):
         np.testing.assert_allclose(value, expected, rtol=1e-5)
     # Any other q(c | x) costs more: here p(c | z) at the draw, as Jiang et al. have it.
-    log_p = [scipy.stats.norm(m, np.exp(0.5 * v)).logpdf(z).sum(axis=1)
-             for m, v in zip(vade.prior_mean.numpy(), vade.prior_log_var.numpy(), strict=True)]
+    log_p = [normal.logpdf(z) for normal in normals(vade)]
     other = scipy.special.softmax(log_pi + np.transpose(log_p), axis=1)
     assert (np.sum(other * (kl + np.log(other) - log_pi), axis=1) >= of_kl - 1e-9).all()
+
+
+@pytest.mark.parametrize("measure", [elbo, kl_per_latent, log_likelihood, rate_distortion])
+def test_measures_that_take_the_standard_normal_for_granted_refuse_it(measure, vade, x):
+    with pytest.raises(TypeError, match="prior N"):
+        measure(vade, x)
 
 
 def test_one_cluster_at_the_standard_normal_is_a_vae(x):
@@ -82,10 +97,11 @@ def test_the_loss_bounds_minus_log_p(x):
     assert (bound < log_p).all() and (bound > log_p - 5).all()
 
 
-def test_the_gradient_is_that_of_finite_differences(x):
+@pytest.mark.parametrize("covariance_type", ["diag", "full"])
+def test_the_gradient_is_that_of_finite_differences(covariance_type, x):
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
-    vade = small_vade(seed=0)
+    vade = small_vade(seed=0, covariance_type=covariance_type)
     epsilon = tf.constant(np.random.default_rng(0).normal(size=(64, 3)))
     vade.noise = lambda shape: epsilon
     assert len(vade.trainable_variables) == len(small_vae().trainable_variables) + 3
@@ -94,22 +110,25 @@ def test_the_gradient_is_that_of_finite_differences(x):
     assert slope == pytest.approx(gradient, rel=1e-6)
 
 
-def test_it_starts_from_a_mixture_and_clusters_as_that_does(x):
+@pytest.mark.parametrize("covariance_type", ["diag", "full"])
+def test_it_starts_from_a_mixture_and_clusters_as_that_does(covariance_type, x):
     """With hardly any variance q(z | x) is a point, and q(c | x) the mixture's."""
     encoder = gaussian_encoder(12, (8,), 3)
     encoder.get_layer("z_log_var").set_weights([np.zeros((8, 3)), np.full(3, -20.0)])
-    vade = VaDE(encoder, dense_decoder(3, (8,), 12), 4)
+    vade = VaDE(encoder, dense_decoder(3, (8,), 12), 4, covariance_type)
     codes = vade.encode(x)[0].astype("float64")
-    mixture = sklearn.mixture.GaussianMixture(4, covariance_type="diag", random_state=0).fit(codes)
+
+    def fitted(num, kind):
+        return sklearn.mixture.GaussianMixture(num, covariance_type=kind, random_state=0).fit(codes)
+
+    mixture = fitted(4, covariance_type)
     vade.start_from(mixture)
     expected = mixture.predict_proba(codes)
     np.testing.assert_allclose(vade.cluster_probabilities(x), expected, atol=1e-3)
     np.testing.assert_array_equal(vade.cluster(x), mixture.predict(codes))
-    full = sklearn.mixture.GaussianMixture(4, random_state=0).fit(codes)
-    with pytest.raises(ValueError, match=r"covariances of shape \(4, 3\), got \(4, 3\) and"):
-        vade.start_from(full)
-    with pytest.raises(ValueError, match=r"of shape \(4, 3\), got \(2, 3\)"):
-        vade.start_from(sklearn.mixture.GaussianMixture(2, covariance_type="diag").fit(codes))
+    for other in (fitted(2, covariance_type), fitted(4, "spherical")):
+        with pytest.raises(ValueError, match=r"means and covariance_type \(\(4, 3\), '"):
+            vade.start_from(other)
 
 
 def test_training_finds_clusters_and_keeps_them_apart():
@@ -135,9 +154,11 @@ def test_training_finds_clusters_and_keeps_them_apart():
 def test_draws_have_the_moments_of_the_prior(vade):
     rng = np.random.default_rng(0)
     z = vade.prior_sample(rng, 100_000, 2)
-    mean, log_var = vade.prior_mean.numpy()[2], vade.prior_log_var.numpy()[2]
-    np.testing.assert_allclose(z.mean(axis=0), mean, atol=0.02 * np.exp(0.5 * log_var).max())
-    np.testing.assert_allclose(z.var(axis=0), np.exp(log_var), rtol=0.03)
+    normal = normals(vade)[2]
+    scale = np.sqrt(np.diag(normal.cov))
+    np.testing.assert_allclose((z.mean(axis=0) - normal.mean) / scale, np.zeros(3), atol=0.02)
+    np.testing.assert_allclose(np.cov(z.T) / np.outer(scale, scale),
+                               normal.cov / np.outer(scale, scale), atol=0.03)
     pi = scipy.special.softmax(vade.prior_logits.numpy())
     z = vade.prior_sample(rng, 100_000)
     np.testing.assert_allclose(z.mean(axis=0), pi @ vade.prior_mean.numpy(), atol=0.03)
@@ -147,3 +168,5 @@ def test_draws_have_the_moments_of_the_prior(vade):
             vade.generate(5, cluster)
     with pytest.raises(ValueError, match="num_clusters must be"):
         VaDE(vade.encoder, vade.decoder, 0)
+    with pytest.raises(ValueError, match="covariance_type must be"):
+        VaDE(vade.encoder, vade.decoder, 4, "tied")

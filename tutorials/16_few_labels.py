@@ -184,7 +184,7 @@ noting = keras.callbacks.LambdaCallback(
 m2.compile(falling(0.001, steps, m2_epochs), steps_per_execution=8)
 m2.fit(steps, epochs=m2_epochs, callbacks=[noting])
 
-# The same classifier, as many steps with the same labelled draws, no others.
+# The same classifier, as many steps with the labelled images alone.
 alone = keras.models.clone_model(m2.classifier)
 labelled = steps.map(lambda x, y: (x[y >= 0], y[y >= 0]))
 alone.compile(falling(0.001, steps, m2_epochs), loss, steps_per_execution=8)
