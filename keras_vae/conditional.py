@@ -26,10 +26,11 @@ class ConditionalVAE(VAE):
             labels that are no integers. Also what `VAE` raises.
         tf.errors.InvalidArgumentError: From `fit`: a label out of range. Also what `VAE` raises.
 
-    Source: Sohn et al. 2015, with the prior p(z | y) = N(0, I); Kingma et al. 2014, eq. 6.
+    Source: Kingma et al. 2014, eq. 6 without log p(y); Sohn et al. 2015, where x and y change
+    places and the prior depends on what is given.
     """
 
-    least_label = 0
+    least_label = 0  # of fit and evaluate
 
     def __init__(self, encoder, decoder, num_classes=10, **kwargs):
         if not hasattr(num_classes, "__index__") or num_classes < 1:
@@ -38,19 +39,26 @@ class ConditionalVAE(VAE):
         super().__init__(encoder, decoder, **kwargs)
 
     def shapes_for(self, decoder):
+        if {len(decoder.output_shape), len(decoder.input_shape)} != {2}:
+            raise ValueError("networks must be of flat x and z, (batch, width), labels beside them")
         (_, input_dim), (_, width) = decoder.output_shape, decoder.input_shape
         return [(None, input_dim + self.num_classes), *2 * [(None, width - self.num_classes)]]
 
-    def join(self, x, y):
+    def join(self, x, y, least_label=0):
         """Return x or z with the labels y beside it, one-hot, (batch, width + num_classes)."""
         x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
-        if not y.dtype.is_integer or y.shape.rank != 1:
+        if not y.dtype.is_integer or y.shape.rank not in (1, None):
             raise ValueError(f"labels must be integers, (batch,), got {y.dtype.name} {y.shape}")
+        if not x.shape[:1].is_compatible_with(y.shape):
+            raise ValueError(f"there must be a label for each row, got {y.shape} for {x.shape}")
+        y = tf.cast(tf.ensure_shape(y, (None,)), tf.int64)  # narrow types would wrap −1
         low, high = tf.reduce_min(y), tf.reduce_max(y)
-        good = (low >= self.least_label) & (high < self.num_classes)
-        words = f"labels must lie in {self.least_label} … {self.num_classes - 1}. Least, greatest:"
+        good = (low >= least_label) & (high < self.num_classes)
+        words = f"labels must lie in {least_label} … {self.num_classes - 1}. Least, greatest:"
         with tf.control_dependencies([tf.raw_ops.Assert(condition=good, data=[words, low, high])]):
-            return tf.concat([x, tf.one_hot(y, self.num_classes, dtype=x.dtype)], axis=1)
+            rows = tf.one_hot(y, self.num_classes, dtype=x.dtype)
+            rows = tf.where(good, rows, np.nan)  # XLA drops the assertion
+            return tf.concat([x, rows], axis=1)
 
     def compute_losses(self, xy, training=False):
         """Return loss, reconstruction_loss and kl_loss of each example, in nats, (batch,) each."""
@@ -97,9 +105,11 @@ class ConditionalVAE(VAE):
     def _check(self, data):
         """Return x and y of a batch, joined; x that is joined already comes without y."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if y is None and x.shape[-1] == self.decoder.output_shape[-1]:
-            raise ValueError(f"{type(self).__name__} needs labels: fit(x, y)")
-        return super()._check((x if y is None else self.join(x, y), None, sample_weight))
+        if not hasattr(x, "shape") or (y is None and x.shape[-1] == self.decoder.output_shape[-1]):
+            name = type(self).__name__
+            raise ValueError(f"{name} needs labels: fit(x, y), predict(vae.join(x, y))")
+        xy = x if y is None else self.join(x, y, self.least_label)
+        return super()._check((xy, None, sample_weight))
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes}

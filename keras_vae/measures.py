@@ -50,7 +50,16 @@ def check_counts(**numbers):
 
 
 def posterior(vae, x):
-    """Return z_mean and z_log_var of the array x, float64, each (num, latent_dim)."""
+    """Return z_mean and z_log_var of the array x, float64, each (num, latent_dim).
+
+    Raises:
+        TypeError: The prior is not N(0, I), as a `VaDE`'s, or labels belong to x.
+    """
+    if hasattr(vae, "prior_mean") or hasattr(vae, "num_classes"):
+        raise TypeError(
+            f"vae must have the prior N(0, I) and no labels, got a {type(vae).__name__}: its bound "
+            "is minus the loss that evaluate gives at beta = 1"
+        )
     heads = vae.encode(np.asarray(x))  # raises where the type, the shape or the values do not fit
     if not isinstance(heads, (tuple, list)) or len(heads) != 2:
         raise TypeError(
@@ -60,22 +69,12 @@ def posterior(vae, x):
     return tuple(np.asarray(head, "float64") for head in heads)
 
 
-def check_prior(vae):
-    """Raise TypeError for a VAE with another prior than N(0, I), as `VaDE` has."""
-    if hasattr(vae, "prior_mean"):
-        raise TypeError(
-            f"vae must have the prior N(0, I), got a {type(vae).__name__}, whose bound at beta = 1 "
-            "is minus the loss that evaluate gives"
-        )
-
-
 def draws(vae, x, num_samples, batch_size, seed):
     """Yield, for each batch of images, a generator of portions of draws of z from q(z | x).
 
     A portion is a pair of arrays, (batch, draws), in nats: −log p(x | z), and
     log q(z | x) − log p(z). Portions are small, so that memory does not grow with num_samples.
     """
-    check_prior(vae)
     x = np.asarray(x)
     heads = posterior(vae, x)
     check_counts(num_samples=num_samples, batch_size=batch_size)
@@ -128,7 +127,7 @@ def log_likelihood(vae, x, num_samples=500, batch_size=100, seed=0, verbose=0):
 
     Raises:
         ValueError: x does not fit the VAE, or a number is below 1.
-        TypeError: The prior is not N(0, I), as a `VaDE`'s.
+        TypeError: The prior is not N(0, I), as a `VaDE`'s, or labels belong to x.
 
     Source: Burda et al. 2016, eq. 8.
     """
@@ -169,7 +168,6 @@ def elbo(vae, x, num_samples=1, batch_size=100, seed=0):
 def latent_kl(vae, x):
     """Return KL(q(z_j | x) ‖ N(0, 1)) of each example and latent variable, nats, of shape
     (num, latent_dim)."""
-    check_prior(vae)
     z_mean, z_log_var = posterior(vae, x)
     return -0.5 * (1 + z_log_var - np.square(z_mean) - np.exp(z_log_var))
 
@@ -185,7 +183,7 @@ def kl_per_latent(vae, x):
 
     Raises:
         ValueError: x does not fit the VAE.
-        TypeError: The prior is not N(0, I), as a `VaDE`'s.
+        TypeError: The prior is not N(0, I), as a `VaDE`'s, or labels belong to x.
 
     Source: Kingma & Welling 2014, appendix B.
     """
@@ -218,7 +216,7 @@ def active_units(vae, x, threshold=0.01):
 
     Raises:
         ValueError: x is a single example or does not fit the VAE, or z_mean is not finite.
-        TypeError: `encode` returns no such pair.
+        TypeError: `encode` returns no such pair; the prior is not N(0, I), or labels belong to x.
 
     Source: Burda et al. 2016, §5.2 and appendix C.
     """

@@ -18,7 +18,7 @@ class SemisupervisedVAE(ConditionalVAE):
 
     loss = Σ_y w_y L(x, y) + log K + Σ_y w_y log w_y + alpha · [labelled] (−log q(y | x))
 
-    kl_loss holds the terms of w, too: loss = reconstruction_loss + beta * kl_loss + alpha · ….
+    at beta = 1. kl_loss holds log K and the term of w, too, so that beta weighs them.
 
     Args:
         encoder, decoder, num_classes: As of `ConditionalVAE`.
@@ -34,17 +34,26 @@ class SemisupervisedVAE(ConditionalVAE):
     the number of labelled ones, per labelled image.
     """
 
-    least_label = -1
+    least_label = -1  # of fit and evaluate: no label
 
     def __init__(self, encoder, decoder, classifier, alpha=1.0, num_classes=10, **kwargs):
+        self.classifier = classifier  # before the model is built
+        super().__init__(encoder, decoder, num_classes, **kwargs)
         shapes = classifier.input_shape, classifier.output_shape
-        wanted = decoder.output_shape, (None, num_classes)
+        wanted = decoder.output_shape, (None, self.num_classes)
         if shapes != wanted:
             raise ValueError(f"classifier must be {wanted[0]} → {wanted[1]}, got {shapes}")
+        end = getattr(classifier.layers[-1], "activation", keras.activations.linear)
+        if end is not keras.activations.linear:
+            raise ValueError("classifier must put out logits: leave its softmax out")
         if not 0 <= alpha < np.inf:
             raise ValueError(f"alpha must be a number of at least 0, got {alpha!r}")
-        self.classifier, self.alpha = classifier, float(alpha)
-        super().__init__(encoder, decoder, num_classes, **kwargs)
+        self._alpha = float(alpha)
+
+    @property
+    def alpha(self):
+        """Weight of the cross-entropy: a part of the traced step, and so fixed."""
+        return self._alpha
 
     def compute_losses(self, xy, training=False):
         """Return loss, reconstruction_loss and kl_loss of each example, in nats, (batch,) each."""
@@ -70,11 +79,13 @@ class SemisupervisedVAE(ConditionalVAE):
         """Return q(y | x) of the array x, (num, num_classes)."""
         unlabelled = np.full(len(x), -1)
         x = self._check((x, unlabelled))[:, : -self.num_classes]
-        return tf.nn.softmax(self.classifier.predict(x, verbose=0)).numpy()
+        logits = tf.cast(self.classifier.predict(x, verbose=0), self.variable_dtype)
+        return tf.nn.softmax(tf.debugging.check_numerics(logits, "logits must be finite")).numpy()
 
     def predict_classes(self, x):
         """Return the most probable label of each example of the array x, integers, (num,)."""
         return self.class_probabilities(x).argmax(axis=1)
 
     def get_config(self):
-        return {**super().get_config(), "classifier": self.classifier, "alpha": self.alpha}
+        classifier = keras.saving.serialize_keras_object(self.classifier)
+        return {**super().get_config(), "classifier": classifier, "alpha": self.alpha}

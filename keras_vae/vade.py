@@ -65,9 +65,12 @@ class VaDE(VAE):
         """Take the prior from a fitted `sklearn.mixture.GaussianMixture` of the same shape.
 
         Raises:
-            ValueError: It has other numbers of normals or of latent variables, or another
-                covariance_type.
+            ValueError: It is not fitted, or not finite, or has other numbers of normals or of
+                latent variables, or another covariance_type.
         """
+        names = "weights_", "means_", "precisions_cholesky_"
+        if not all(np.isfinite(getattr(mixture, name, np.nan)).all() for name in names):
+            raise ValueError(f"mixture must be a fitted GaussianMixture, finite, got {mixture}")
         found = mixture.means_.shape, mixture.covariance_type
         must = tuple(self.prior_mean.shape), self.covariance_type
         if found != must:
@@ -83,6 +86,7 @@ class VaDE(VAE):
 
     def log_weights(self, z_mean, z_log_var):
         """Return log π_c − KL(q(z | x) ‖ p(z | c)) for each cluster, (batch, num_clusters)."""
+        z_mean, z_log_var = (tf.cast(h, self.variable_dtype) for h in (z_mean, z_log_var))
         factor, log_det = self.precision_factor()
         apart = z_mean[:, None] - self.prior_mean  # (batch, num_clusters, latent_dim)
         squares = tf.square(tf.einsum("bci,cij->bcj", apart, factor))
@@ -104,7 +108,10 @@ class VaDE(VAE):
 
     def cluster_probabilities(self, x):
         """Return q(c | x) of the array x, (num, num_clusters)."""
-        return tf.nn.softmax(self.log_weights(*self.encode(x))).numpy()
+        log_weights = tf.debugging.check_numerics(
+            self.log_weights(*self.encode(x)), "codes and prior must be finite"
+        )
+        return tf.nn.softmax(log_weights).numpy()
 
     def cluster(self, x):
         """Return the most probable cluster of each example of the array x, integers, (num,)."""
@@ -112,7 +119,8 @@ class VaDE(VAE):
 
     def prior_sample(self, rng, num_samples, cluster=None):
         """Return draws of z from the prior or from one cluster, (num_samples, latent_dim)."""
-        if cluster is not None and cluster not in range(self.num_clusters):
+        known = cluster is None or hasattr(cluster, "__index__") and np.ndim(cluster) == 0
+        if not known or cluster is not None and cluster not in range(self.num_clusters):
             raise ValueError(f"cluster must lie in 0 … {self.num_clusters - 1}, got {cluster!r}")
         weights = tf.nn.softmax(tf.cast(self.prior_logits, tf.float64)).numpy()
         c = rng.choice(self.num_clusters, num_samples, p=weights) if cluster is None else cluster

@@ -37,12 +37,12 @@ class VAE(keras.Model):
                  seed=None, **kwargs):
         super().__init__(**kwargs)
         shapes = [encoder.input_shape, *(head.shape for head in encoder.outputs)]
-        fit = shapes == self.shapes_for(decoder)
-        fit = fit and isinstance(encoder.output, (list, tuple))  # not a dictionary
+        wanted = self.shapes_for(decoder)
+        fit = shapes == wanted and isinstance(encoder.output, (list, tuple))  # not a dictionary
         if not fit or None in shapes[0][1:] + shapes[1][1:] or len({*map(id, encoder.outputs)}) < 2:
-            came = f"{shapes[0]} → {shapes[1:]} and {decoder.input_shape} → {decoder.output_shape}"
             words = "x → [z_mean, z_log_var], two heads, and z → x, of fixed sizes"
-            raise ValueError(f"networks must be {words}, got {came}")
+            came = f"{wanted[0]} → {wanted[1:]} for this decoder, got {shapes[0]} → {shapes[1:]}"
+            raise ValueError(f"networks must be {words}: the encoder {came}")
         if likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(f'likelihood must be "bernoulli" or "gaussian", got {likelihood!r}')
         if learn_variance and likelihood == "bernoulli":

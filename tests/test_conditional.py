@@ -48,14 +48,14 @@ def test_m2s_losses_are_those_of_enumerating_the_classes(x):
     for labels, (reconstruction, of_kl, cross_entropy) in (
         (np.full(64, -1), unlabelled), (LABELS, labelled),
     ):
-        found = vae.compute_losses(vae.join(x, labels))
+        found = vae.compute_losses(vae.join(x, labels, -1))
         expected = reconstruction + 0.7 * of_kl + 2 * cross_entropy, reconstruction, of_kl
         for value, exact in zip(found, expected, strict=True):
             np.testing.assert_allclose(value, exact, rtol=1e-5, atol=1e-5)
     mixed = np.where(rows < 30, -1, LABELS)
-    found = vae.compute_losses(vae.join(x, mixed))[0]
+    found = vae.compute_losses(vae.join(x, mixed, -1))[0]
     for part, labels in ((rows < 30, np.full(64, -1)), (rows >= 30, LABELS)):
-        alone = vae.compute_losses(vae.join(x, labels))[0]
+        alone = vae.compute_losses(vae.join(x, labels, -1))[0]
         np.testing.assert_allclose(found[part], alone[part], rtol=1e-6)
 
 
@@ -74,7 +74,7 @@ def test_without_labels_the_loss_bounds_minus_log_p(x):
         nats = np.sum(np.logaddexp(0, logits) - x[:, None] * logits, axis=2)  # (example, z)
         log_p.append(-nats - 0.5 * z**2 - 0.5 * np.log(2 * np.pi) - np.log(3))
     log_p = scipy.special.logsumexp(log_p, axis=(0, 2)) + np.log(z[1] - z[0])
-    xy = vae.join(np.repeat(x, 2000, axis=0), np.full(8000, -1))
+    xy = vae.join(np.repeat(x, 2000, axis=0), np.full(8000, -1), -1)
     bound = -vae.compute_losses(xy)[0].numpy().reshape(4, 2000).mean(axis=1)
     assert (bound < log_p).all() and (bound > log_p - 5).all()
 
@@ -87,7 +87,7 @@ def test_the_gradient_is_that_of_finite_differences(make, x):
     epsilon = np.random.default_rng(0).normal(size=(64 * 3, 2))
     vae.noise = lambda shape: tf.constant(epsilon)[: shape[0]]
     labels = LABELS if make is small_conditional else np.where(np.arange(64) < 30, -1, LABELS)
-    xy = vae.join(x.astype("float64"), labels)
+    xy = vae.join(x.astype("float64"), labels, -1)
     slope, gradient = slope_and_gradient(vae, lambda: vae.compute_losses(xy)[0])
     assert slope == pytest.approx(gradient, rel=1e-6)
 
@@ -135,8 +135,12 @@ def test_unlabelled_examples_classify_with_a_label_each():
 
 def test_wrong_networks_and_settings_are_refused():
     encoder, decoder = gaussian_encoder(15, (), 2), dense_decoder(5, (), 12)
-    with pytest.raises(ValueError, match="fixed sizes, got"):
+    with pytest.raises(ValueError, match=r"the encoder \(None, 16\) → .* for this decoder, got"):
         ConditionalVAE(encoder, decoder, 4)
+    image = keras.Sequential([keras.Input((5,)), keras.layers.Dense(12),
+                              keras.layers.Reshape((3, 4, 1))])
+    with pytest.raises(ValueError, match="networks must be of flat x and z"):
+        ConditionalVAE(encoder, image, 3)
     with pytest.raises(ValueError, match="num_classes must be"):
         ConditionalVAE(encoder, decoder, 0)
     with pytest.raises(ValueError, match=r"classifier must be \(None, 12\) → \(None, 3\), got"):
@@ -144,6 +148,22 @@ def test_wrong_networks_and_settings_are_refused():
     for alpha in (-1, np.nan, np.inf):
         with pytest.raises(ValueError, match="alpha must be"):
             small_semisupervised(alpha=alpha)
+    with pytest.raises(AttributeError):  # its traced step would not see another
+        small_semisupervised().alpha = 2.0
+    softmax = keras.Sequential([keras.Input((12,)), keras.layers.Dense(3, "softmax")])
+    with pytest.raises(ValueError, match="classifier must put out logits"):
+        SemisupervisedVAE(encoder, decoder, softmax, num_classes=3)
+
+
+def test_its_config_holds_the_classifier_and_makes_another(x):
+    vae = small_semisupervised(alpha=0.5)
+    config = vae.get_config()
+    assert "activation" in str(config["classifier"])  # so a backup sees a changed one
+    other = SemisupervisedVAE.from_config(config)
+    assert other.alpha == 0.5 and other.classifier.output_shape == (None, 3)
+    vae.classifier.set_weights([np.nan * w for w in vae.classifier.get_weights()])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="logits must be finite"):
+        vae.predict_classes(x)
 
 
 @pytest.mark.parametrize("make, least", [(small_conditional, 0), (small_semisupervised, -1)])
@@ -157,6 +177,7 @@ def test_wrong_labels_are_refused(make, least, x):
         (np.eye(3, dtype=int)[LABELS], ValueError, r"labels must be integers, \(batch,\)"),
         (LABELS + 1, tf.errors.InvalidArgumentError, rf"labels must lie in {least} … 2"),
         (LABELS + least - 1, tf.errors.InvalidArgumentError, r"Least, greatest:"),
+        (LABELS[:-1], ValueError, "sizes|cardinality"),  # Keras's own words
     ):
         with pytest.raises(error, match=words):
             vae.fit(x, labels, verbose=0)
@@ -166,6 +187,16 @@ def test_wrong_labels_are_refused(make, least, x):
         np.testing.assert_array_equal(a, b)
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="labels"):
         vae.generate(3, 7)
+    with pytest.raises(ValueError, match="a label for each row"):
+        vae.join(x, LABELS[:-1])
+    for kind in ("uint8", "int8", "int16", "uint64"):  # none of which may wrap −1 or the classes
+        np.testing.assert_array_equal(vae.join(x, LABELS.astype(kind)), vae.join(x, LABELS))
+    vae.compile(jit_compile=True)  # XLA drops the assertion
+    assert np.isnan(vae.evaluate(x, LABELS + 1, verbose=0)[0])
+    m2 = small_semisupervised()  # −1 is a label for fit alone
+    for call in (lambda: m2.generate(3, -1), lambda: m2.encode(x, LABELS - 1)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="labels must lie in 0 … 2"):
+            call()
 
 
 def test_codes_and_reconstructions_take_the_label(x):

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
+import sklearn.cluster
 import sklearn.mixture
 import tensorflow as tf
-from conftest import slope_and_gradient, small_vade, small_vae
+from conftest import slope_and_gradient, small_conditional, small_vade, small_vae
 
 from keras_vae import (
-    Autoencoder, VaDE, cluster_accuracy, dense_decoder, elbo, gaussian_encoder, kl_per_latent,
-    log_likelihood, rate_distortion,
+    Autoencoder, VaDE, active_units, cluster_accuracy, dense_decoder, elbo, gaussian_encoder,
+    kl_per_latent, log_likelihood, rate_distortion,
 )
 
 
@@ -66,10 +67,14 @@ def test_the_losses_are_those_of_numpy(vade, x):
     assert (np.sum(other * (kl + np.log(other) - log_pi), axis=1) >= of_kl - 1e-9).all()
 
 
-@pytest.mark.parametrize("measure", [elbo, kl_per_latent, log_likelihood, rate_distortion])
-def test_measures_that_take_the_standard_normal_for_granted_refuse_it(measure, vade, x):
-    with pytest.raises(TypeError, match="prior N"):
-        measure(vade, x)
+MEASURES = [active_units, elbo, kl_per_latent, log_likelihood, rate_distortion]
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_measures_that_take_the_standard_normal_for_granted_refuse_others(measure, x):
+    for model in (small_vade(), small_conditional()):
+        with pytest.raises(TypeError, match="prior N"):
+            measure(model, x)
 
 
 def test_one_cluster_at_the_standard_normal_is_a_vae(x):
@@ -126,6 +131,9 @@ def test_it_starts_from_a_mixture_and_clusters_as_that_does(covariance_type, x):
     expected = mixture.predict_proba(codes)
     np.testing.assert_allclose(vade.cluster_probabilities(x), expected, atol=1e-3)
     np.testing.assert_array_equal(vade.cluster(x), mixture.predict(codes))
+    for wrong in (sklearn.mixture.GaussianMixture(4), sklearn.cluster.KMeans(4).fit(codes)):
+        with pytest.raises(ValueError, match="mixture must be a fitted GaussianMixture"):
+            vade.start_from(wrong)
     for other in (fitted(2, covariance_type), fitted(4, "spherical")):
         with pytest.raises(ValueError, match=r"means and covariance_type \(\(4, 3\), '"):
             vade.start_from(other)
@@ -163,10 +171,13 @@ def test_draws_have_the_moments_of_the_prior(vade):
     z = vade.prior_sample(rng, 100_000)
     np.testing.assert_allclose(z.mean(axis=0), pi @ vade.prior_mean.numpy(), atol=0.03)
     assert vade.generate(5).shape == (5, 12)
-    for cluster in (4, -1, "a"):
+    for cluster in (4, -1, "a", 1.0, np.array([0, 1])):
         with pytest.raises(ValueError, match="cluster must lie in 0 … 3, got"):
             vade.generate(5, cluster)
     with pytest.raises(ValueError, match="num_clusters must be"):
         VaDE(vade.encoder, vade.decoder, 0)
     with pytest.raises(ValueError, match="covariance_type must be"):
         VaDE(vade.encoder, vade.decoder, 4, "tied")
+    vade.prior_mean.assign(np.nan * vade.prior_mean)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="prior must be finite"):
+        vade.cluster(np.zeros((2, 12), "float32"))
