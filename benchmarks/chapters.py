@@ -117,8 +117,14 @@ ROWS = [
      "never interrupted: {last loss, never interrupted, nats|4}; "
      "one process, which draws other noise: {last loss, one replica, nats|4}"),
     (16, "test error %, M1+M2", "error % with 100 labels, semi-supervised VAE", 1,
-     "its classifier with the labels alone: {test error %, the classifier alone, codes|1}; "
+     "its classifier on the labelled codes alone: {test error %, the classifier alone, codes|1}; "
      "softmax regression on pixels: {test error %, softmax regression, pixels|1}"),
+    (17, "accuracy, t-SNE", "accuracy of VaDE from t-SNE's groups, test images", 3,
+     "from those of k-means: {accuracy, k-means|3}; "
+     "from the labels, to see what the start costs: {accuracy, labels|3}; "
+     "the plain VAE, a mixture afterwards: {accuracy, VAE and a mixture afterwards|3}"),
+    (17, "test −ELBO, nats, t-SNE", "its test −ELBO, nats", 1,
+     "the plain VAE, as long: {test −ELBO, nats, VAE|1}"),
 ]
 
 # Those that the README shows, too.
@@ -200,9 +206,19 @@ PAIRS = [
     (14, "mean area, VAE codes by contour", "mean area, pixels by contour",
      "the same, both divided by the contour", 3, "−"),
     (16, "test error %, M1+M2", "test error %, the classifier alone, codes",
-     "error % with 100 labels, M1+M2 − its classifier with the labels alone", 1, "−"),
-    (16, "test error %, the classifier alone, codes", "test error %, softmax regression, pixels",
-     "the same, that classifier on codes − softmax regression on pixels", 1, "−"),
+     "error % with 100 labels, M1+M2 − its classifier on the labelled codes alone", 1, "−"),
+    (17, "test −ELBO, nats, k-means", "test −ELBO, nats, VAE",
+     "test −ELBO, nats, VaDE from k-means − plain VAE, as long", 1, "−"),
+    (17, "accuracy, k-means", "accuracy of the mixture, k-means",
+     "accuracy, VaDE from k-means − the mixture that it starts from", 3, "+"),
+    (17, "accuracy, t-SNE", "accuracy, k-means",
+     "accuracy, VaDE from t-SNE − from k-means", 3, "+"),
+    (17, "accuracy, labels", "accuracy, t-SNE",
+     "accuracy, VaDE from the labels − from t-SNE", 3, "+"),
+    (17, "test −ELBO, nats, labels", "test −ELBO, nats, k-means",
+     "test −ELBO, nats, VaDE from the labels − from k-means", 2, "level"),
+    (17, "accuracy, k-means", "accuracy, VAE and a mixture afterwards",
+     "accuracy, VaDE from k-means − plain VAE as long, a mixture afterwards", 3, "level"),
 ]
 
 # Ranges that are no measurement but a claim: the first pattern found in "NN data measure".

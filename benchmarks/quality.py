@@ -20,6 +20,7 @@ import sys
 import time
 
 import chapters
+import numpy as np
 
 SAVED = pathlib.Path(__file__).parent / "quality.json"
 
@@ -30,7 +31,7 @@ RUNS = {
         "precision=mixed_bfloat16", "num_images=10000", "num_more_images=1000",
     ]),
     "clusters": ("clusters.py", ["--neighbors=20"]),
-    "autoencoder": ("clusters.py", ["--autoencoder"]),
+    "vade": ("clusters.py", ["--vade", "--neighbors=20"]),
     "labels": ("labels.py", ["--labels=100"]),
 }
 
@@ -48,22 +49,6 @@ ROWS = [
      "here the mixture is fitted afterwards; VaDE trains it with the VAE, as its prior"),
     ("clusters", "mixture on z_mean, NMI", "its NMI", 3, "", ""),
     ("clusters", "mixture on z_mean, ARI", "its ARI", 3, "", ""),
-    ("labels", "test error %, 100 labels, mean",
-     "error % with 100 labels, M1+M2, mean of ten draws of them", 2,
-     "Kingma et al. 2014, Table 1: 3.33 ± 0.14",
-     "standard deviation of the draws: {test error %, 100 labels, standard deviation|2}; one M1 of "
-     "600–600–50, 35 epochs; M2 of 300–10, 40 epochs (there 500–50)"),
-    ("autoencoder", "k-means on an autoencoder's codes, accuracy",
-     "k-means on an autoencoder's codes, accuracy", 3,
-     "Xie et al. 2016: 0.818; DEC-keras, mean of ten: 0.88",
-     "DEC-keras's network and first weights, 20 epochs of Adam (there 300 of SGD; Xie et al. train "
-     "layer by layer, and longer); after 1, 4, 8 and 16 epochs: "
-     "{k-means on codes after 1 epochs, accuracy|3}, "
-     "{k-means on codes after 4 epochs, accuracy|3}, "
-     "{k-means on codes after 8 epochs, accuracy|3}, "
-     "{k-means on codes after 16 epochs, accuracy|3}"),
-    ("autoencoder", "mixture on an autoencoder's codes, accuracy",
-     "mixture on the same codes, accuracy", 3, "", ""),
     ("clusters", "mixture on UMAP of z_mean, accuracy",
      "mixture on UMAP of a VAE's means, accuracy", 3, "N2D (McConville et al. 2021): 0.979",
      "a VAE of 256–256–10, 30 epochs (there an autoencoder, 1000)"),
@@ -72,13 +57,35 @@ ROWS = [
 
 HERE = "here: median (least to greatest)"  # the head of a column
 
+# Clusterings of all images by one autoencoder: measure but for its score, text, published.
+CLUSTERINGS = [
+    ("k-means on an autoencoder's codes", "k-means on the codes",
+     "Xie et al. 2016: 0.818; DEC-keras: 0.88, mean of ten"),
+    ("mixture on an autoencoder's codes, diagonal", "mixture on the codes, diagonal", ""),
+    ("mixture on an autoencoder's codes, full", "mixture on the codes, full", ""),
+    ("mixture on UMAP of an autoencoder's codes", "mixture on UMAP of the codes",
+     "N2D (McConville et al. 2021): 0.979"),
+    ("mixture on an autoencoder's codes, UMAP", "mixture on the codes, full, from UMAP's groups",
+     ""),
+    ("VaDE, diagonal", "VaDE, diagonal, from the diagonal mixture",
+     "Jiang et al. 2017: 0.9446, their best; Bernoulli, longer"),
+    ("VaDE, full", "VaDE, full, from the full mixture", ""),
+    ("VaDE, UMAP", "VaDE, full, from UMAP's groups", ""),
+]
+
 # Beside chapter 6: measure of the chapter, text, published.
 FEW_LABELS = [
     ("test error %, pixels, 100 labels", "softmax regression on pixels", ""),
     ("test error %, z_mean, 256, 100 labels", "the same on the means of a VAE, 256 of them", ""),
     ("test error %, z_mean, 10, 100 labels", "the same on ten means",
      "M1+TSVM, a VAE's code and a support vector machine that sees all images: 11.82"),
-    (None, "a VAE that is trained with the labels", "M2: 11.97; M1+M2: 3.33"),
+]
+
+# Error with 100, 600, 1000 and 3000 labels: model, runs, published (Kingma et al. 2014, Table 1).
+LABELS = [
+    ("M1+M2", ("labels", "more labels"),
+     ("3.33 ± 0.14", "2.59 ± 0.05", "2.40 ± 0.02", "2.18 ± 0.04")),
+    ("M2", ("pixels",), ("11.97 ± 1.71", "4.94 ± 0.13", "3.60 ± 0.56", "3.92 ± 0.63")),
 ]
 
 
@@ -148,13 +155,54 @@ def table(report):
     return chapters.markdown(head, lines)
 
 
+def clusterings(report):
+    """Return the table of the run "vade" as Markdown; of a VaDE also the run of the least loss."""
+    runs = [r["values"] for r in report["runs"] if r["run"] == "vade"]
+
+    def summary(values):
+        return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+
+    lines = []
+    for name, text, published in CLUSTERINGS:
+        scores = {
+            score: [run[f"{name}, {score}"] for run in runs] for score in ("accuracy", "NMI", "ARI")
+        }
+        least = min(runs, key=lambda run: run.get(f"{name}, loss", 0))
+        chosen = f"{least[f'{name}, accuracy']:.3f}" if f"{name}, loss" in least else ""
+        found = scores["accuracy"]
+        best = f"{np.median(found):.3f}, {max(found):.3f}"
+        lines.append((text, summary(found), best, chosen, summary(scores["NMI"]),
+                      summary(scores["ARI"]), published))
+    head = (f"all images of MNIST, {len(runs)} seeds", "accuracy", "median, best",
+            "of the least loss", "NMI", "ARI", "published accuracy")
+    return chapters.markdown(head, lines)
+
+
+def by_labels(report):
+    """Return the table of errors of models that are trained with the labels, as Markdown."""
+    lines = []
+    for model, names, published in LABELS:
+        runs = [r["values"] for r in report["runs"] if r["run"] in names]
+        found = {measure: value for values in runs for measure, value in values.items()}
+        cells = []
+        for num in (100, 600, 1000, 3000):
+            name = f"test error %, {num} labels"
+            cells.append("not run")
+            if f"{name}, mean" in found:
+                mean, deviation = found[f"{name}, mean"], found[f"{name}, standard deviation"]
+                draws = sum(measure.startswith(f"{name}, draw") for measure in found)
+                cells[-1] = f"{mean:.2f} ± {deviation:.2f} ({draws})"
+        lines += [(model, *cells), (f"{model}, Kingma et al. 2014", *published)]
+    head = "error % with", "100 labels", "600", "1000", "3000"
+    return chapters.markdown(head, lines)
+
+
 def few_labels():
     """Return the table of errors with 100 labels as Markdown: chapter 6, and published."""
     report = chapters.load("mnist")
     lines = []
     for measure, text, published in FEW_LABELS:
-        shown = chapters.spread(chapters.values(report, 6, measure), 1) if measure else "–"
-        lines.append((text, shown, published))
+        lines.append((text, chapters.spread(chapters.values(report, 6, measure), 1), published))
     head = "test error on MNIST with 100 labels, %", HERE, "Kingma et al. 2014, Table 1"
     return chapters.markdown(head, lines)
 
@@ -172,4 +220,6 @@ if __name__ == "__main__":
     if arguments.what == "table":
         taken = chapters.when(*saved["runs"])
         chapters.paste(chapters.RESULTS, "quality.py table", f"{table(saved)}\n\n{taken}")
+        chapters.paste(chapters.RESULTS, "quality.py clusterings", clusterings(saved))
         chapters.paste(chapters.RESULTS, "quality.py few labels", few_labels())
+        chapters.paste(chapters.RESULTS, "quality.py labels", by_labels(saved))

@@ -29,6 +29,7 @@ PICTURES = {  # chapter: picture of its run
     "14_anomaly_detection": "areas",
     "15_many_machines": "scaling",
     "16_few_labels": "asked_for",
+    "17_clustering_vae": "clusters",
 }
 
 

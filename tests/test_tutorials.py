@@ -46,6 +46,7 @@ QUICK = {
     14: ["epochs=1", "held_out=(1,9)", "num_images=200"],
     15: ["epochs=2", "num_steps=3"],
     16: ["epochs=1", "m1_epochs=1", "m2_epochs=1", "m1_hidden_dims=(64,)", "num_unseen=500"],
+    17: ["epochs=1", "vae_epochs=1", "hidden_dims=(64,)", "num_laid_out=200"],
 }
 
 

@@ -218,7 +218,7 @@ run.save_figure(figure, "clusters")
 # On the vectors the VAE gains nothing over k-means on the raw numbers. On MNIST the mixture on
 # its means is best by all three scores: about four of five digits are right, with k-means on
 # pixels about one of two. (On the small digits k-means on pixels is ahead with seed 0.)
-# Published methods reach more, with networks made for clustering: `docs/results.md` has them.
+# Chapter 17 makes the mixture the VAE's prior; `docs/results.md` has published methods.
 #
 # **A3-21, the time.** A3 §1 calls k-means inefficient for large data. A round of it measures
 # each row against each centre, so its work is proportional to the number of rows. Here are
