@@ -225,6 +225,7 @@ PAIRS = [
 WRITTEN = {
     "saved against loaded|least mean behind|β chosen by its own loss": (0, 0),
     "10 mnist β chosen by the bound": (1, 1),
+    "17 .* against by hand": (0, 1e-4),  # of float32
     "02 digits MSE per pixel of PCA": (0, 1e-6),  # 64 components of 64 pixels: rounding alone
     "KL, Keras against NumPy": (0, 1e-4),  # of some twenty nats, in single precision
     "parameters: VAE": (1.019, 1.021),  # this and the next three are counted, not trained

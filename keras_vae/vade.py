@@ -28,8 +28,8 @@ class VaDE(VAE):
         **kwargs: beta, likelihood, learn_variance and seed, as of `VAE`.
 
     Raises:
-        ValueError: num_clusters is no positive integer, or there is no such covariance_type. Also
-            what `VAE` raises.
+        ValueError: num_clusters is no positive integer, z is not flat, or there is no such
+            covariance_type. Also what `VAE` raises.
 
     Source: Jiang et al. 2017 (VaDE), eq. 8 to 16.
     """
@@ -37,6 +37,8 @@ class VaDE(VAE):
     def __init__(self, encoder, decoder, num_clusters=10, covariance_type="diag", **kwargs):
         if not hasattr(num_clusters, "__index__") or num_clusters < 1:
             raise ValueError(f"num_clusters must be 1, 2 …, got {num_clusters!r}")
+        if len(decoder.input_shape) != 2:
+            raise ValueError(f"z must be (batch, latent_dim), got {decoder.input_shape}")
         if covariance_type not in ("diag", "full"):
             raise ValueError(f'covariance_type must be "diag" or "full", got {covariance_type!r}')
         self.num_clusters = int(num_clusters)  # before the model is built

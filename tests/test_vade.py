@@ -176,6 +176,9 @@ def test_draws_have_the_moments_of_the_prior(vade):
             vade.generate(5, cluster)
     with pytest.raises(ValueError, match="num_clusters must be"):
         VaDE(vade.encoder, vade.decoder, 0)
+    flat = keras.Sequential([keras.Input((2, 3)), keras.layers.Flatten()])
+    with pytest.raises(ValueError, match=r"z must be \(batch, latent_dim\), got \(None, 2, 3\)"):
+        VaDE(vade.encoder, flat)
     with pytest.raises(ValueError, match="covariance_type must be"):
         VaDE(vade.encoder, vade.decoder, 4, "tied")
     vade.prior_mean.assign(np.nan * vade.prior_mean)

@@ -229,9 +229,9 @@ plt.close(figure)
 looks = ("#CC6677", ":"), ("#332288", "-"), ("#117733", "--")
 for (name, values), (colour, line) in zip(accuracies.items(), looks):
     axes[0].plot(values, line, color=colour, marker="o", label=name)
-axes[0].set(xlabel="epoch of VaDE", ylabel="accuracy, test images")
+axes[0].set(xlabel="epoch of VaDE", ylabel="accuracy, test images", ylim=(0, 1))
 axes[0].set_xticks(range(epochs + 1), ["mixture", *range(1, epochs + 1)])
-axes[0].legend(title="start", loc="lower center", bbox_to_anchor=(0.5, 1))
+axes[0].legend(title="start", loc="lower right")
 for ax, name in zip(axes[1:], ("k-means", "t-SNE")):
     found = vades[name].cluster(x_test)
     counts = sklearn.metrics.confusion_matrix(y_test, found)
