@@ -56,9 +56,8 @@ class ConditionalVAE(VAE):
         good = (low >= least_label) & (high < self.num_classes)
         words = f"labels must lie in {least_label} … {self.num_classes - 1}. Least, greatest:"
         with tf.control_dependencies([tf.raw_ops.Assert(condition=good, data=[words, low, high])]):
-            rows = tf.one_hot(y, self.num_classes, dtype=x.dtype)
-            rows = tf.where(good, rows, np.nan)  # XLA drops the assertion
-            return tf.concat([x, rows], axis=1)
+            rows = tf.where(good, tf.one_hot(y, self.num_classes), np.nan)  # XLA drops the Assert
+            return tf.concat([x, tf.cast(rows, x.dtype)], axis=1)
 
     def compute_losses(self, xy, training=False):
         """Return loss, reconstruction_loss and kl_loss of each example, in nats, (batch,) each."""

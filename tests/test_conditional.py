@@ -183,6 +183,8 @@ def test_wrong_labels_are_refused(make, least, x):
             vae.fit(x, labels, verbose=0)
     with pytest.raises(tf.errors.InvalidArgumentError, match="divide images by 255"):
         vae.fit(255 * x, LABELS, verbose=0)
+    with pytest.raises(ValueError, match="divide bytes by 255"):
+        vae.fit(x.astype("uint8"), LABELS, verbose=0)
     for a, b in zip(before, vae.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="labels"):

@@ -57,7 +57,7 @@ def test_a_chapters_definitions_are_the_packages(path):
 
 
 # The lines that a file may have.
-MODELS = {vae: 239, gan: 205, autoencoder: 97, iwae: 50, conditional: 115, semisupervised: 91,
+MODELS = {vae: 239, gan: 205, autoencoder: 97, iwae: 50, conditional: 114, semisupervised: 91,
           vade: 143}
 
 
