@@ -33,6 +33,7 @@ RUNS = {
     "clusters": ("clusters.py", ["--neighbors=20"]),
     "vade": ("clusters.py", ["--vade", "--neighbors=20"]),
     "labels": ("labels.py", ["--labels=100"]),
+    "more labels": ("labels.py", ["--labels", "600", "1000", "3000"]),
 }
 
 # The table: run, measure as in the chapter's closing table, text, digits, published, differences.
