@@ -58,16 +58,30 @@ def of_a_vae(x, y, seed, passes, epochs, neighbors):
     return found
 
 
-def of_a_vade(x, y, seed, passes, epochs, neighbors, vade_epochs=12):
-    """Return the scores on an autoencoder's codes, and of VaDEs that start from it.
+def falling(epochs, dataset):
+    """Return Adam with a learning rate that falls by a cosine to a hundredth."""
+    steps = epochs * len(dataset)
+    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.001, steps, alpha=0.01))
 
-    Shape, loss, linear outputs and first weights of the autoencoder, 784–500–500–2000–10 and back,
-    are those of a published Keras version of DEC (github.com/XifengGuo/DEC-keras), where k-means
-    then has 0.88, after 300 epochs of SGD. Three mixtures of its codes start a VaDE each: one with
-    diagonal covariances, as in the paper; one with full ones; and a full one whose own start are
-    the clusters of UMAP of the codes (`neighbors` not 0). A VaDE is Gaussian with beta 0.05, as
-    good as a variance of 0.05 a pixel, so that its loss is −ELBO / 20 and a constant; Jiang et al.
-    have a Bernoulli one, diagonal covariances, and 3000 epochs in their code.
+
+def scoring(found, score):
+    """Return a callback that adds score(epochs) to found after 1, 2, 4, 8 … epochs."""
+
+    def end(epoch, logs):
+        if (epoch + 1) & epoch == 0:  # a power of two
+            new = score(epoch + 1)
+            found.update(new)
+            name, accuracy = next(iter(new.items()))
+            print(f"{name}: {accuracy:.3f}, loss {logs['loss']:.5f}", file=sys.stderr, flush=True)
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=end)
+
+
+def dec_networks():
+    """Return encoder with the heads of a VAE, decoder, and the layer of the log-variance.
+
+    Shape, 784–500–500–2000–10 and back, linear outputs and first weights of the mean's way are
+    those of a published Keras version of DEC (github.com/XifengGuo/DEC-keras).
     """
     # Uniform within ± (fan in)^−½.
     initializer = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
@@ -79,35 +93,19 @@ def of_a_vade(x, y, seed, passes, epochs, neighbors, vade_epochs=12):
 
     image, code = keras.Input((784,)), keras.Input((10,))
     h = hidden(image, 500, 500, 2000)
-    z_mean = keras.layers.Dense(10, kernel_initializer=initializer)(h)
+    z_mean = keras.layers.Dense(10, kernel_initializer=initializer)
     spread = keras.layers.Dense(10, kernel_initializer="zeros")
     last = keras.layers.Dense(784, kernel_initializer=initializer)
-    encoder = keras.Model(image, [z_mean, spread(h)])
-    decoder = keras.Model(code, last(hidden(code, 2000, 500, 500)))
-    autoencoder = keras_vae.Autoencoder(keras.Model(image, z_mean), decoder)
-    dataset = keras_vae.batches(x, 256, seed, passes)
+    encoder = keras.Model(image, [z_mean(h), spread(h)])
+    return encoder, keras.Model(code, last(hidden(code, 2000, 500, 500))), spread
 
-    def falling(epochs):
-        steps = epochs * len(dataset)
-        return keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(0.001, steps, alpha=0.01)
-        )
 
-    autoencoder.compile(falling(epochs), "mse", steps_per_execution=20)
-    found = {}
+def starts(codes, y, seed, neighbors):
+    """Return mixtures of the codes, not yet fitted, by name, and the scores of UMAP's groups.
 
-    def score(epoch, logs):
-        if epoch + 1 in (1, 2, 4, 8, 16, 32, 64, 128, 256):
-            name = f"codes after {epoch + 1} epochs"
-            found.update(scores(name, autoencoder.encode(x), y, seed, ["k-means"]))
-            accuracy = found[f"k-means on {name}, accuracy"]
-            print(f"{name}: loss {logs['loss']:.5f}, accuracy {accuracy:.3f}", file=sys.stderr)
-
-    scoring = keras.callbacks.LambdaCallback(on_epoch_end=score)
-    history = autoencoder.fit(dataset, epochs=epochs, verbose=0, callbacks=[scoring]).history
-    found["squared error of the autoencoder, per pixel"] = history["loss"][-1]
-    codes = autoencoder.encode(x).astype("float64")
-    found |= scores("an autoencoder's codes", codes, y, seed, ["k-means"])
+    One has diagonal covariances, as in the paper; one full ones; and the full one "UMAP" starts
+    from the clusters of UMAP of the codes (`neighbors` not 0).
+    """
 
     def mixture(covariance_type, **start):
         return sklearn.mixture.GaussianMixture(
@@ -115,19 +113,47 @@ def of_a_vade(x, y, seed, passes, epochs, neighbors, vade_epochs=12):
         )
 
     mixtures = {"diagonal": mixture("diag", n_init=5), "full": mixture("full", n_init=5)}
-    if neighbors:
-        import umap
+    if not neighbors:
+        return mixtures, {}
+    import umap
 
-        flat = umap.UMAP(neighbors, 2, min_dist=0.0, random_state=seed).fit_transform(codes)
-        groups = mixture("full", n_init=5).fit_predict(flat)
-        found |= named("mixture on UMAP of an autoencoder's codes", y, groups)
-        groups = [codes[groups == c] for c in range(10)]
-        mixtures["UMAP"] = mixture(
-            "full",
-            weights_init=[len(group) / len(codes) for group in groups],
-            means_init=[group.mean(axis=0) for group in groups],
-            precisions_init=[np.linalg.inv(np.cov(group.T)) for group in groups],
-        )
+    flat = umap.UMAP(neighbors, 2, min_dist=0.0, random_state=seed).fit_transform(codes)
+    clusters = mixture("full", n_init=5).fit_predict(flat)
+    groups = [codes[clusters == c] for c in range(10)]
+    mixtures["UMAP"] = mixture(
+        "full",
+        weights_init=[len(group) / len(codes) for group in groups],
+        means_init=[group.mean(axis=0) for group in groups],
+        precisions_init=[np.linalg.inv(np.cov(group.T)) for group in groups],
+    )
+    return mixtures, named("mixture on UMAP of an autoencoder's codes", y, clusters)
+
+
+def of_a_vade(x, y, seed, passes, epochs, neighbors, vade_epochs=12):
+    """Return the scores on an autoencoder's codes, and of VaDEs that start from it.
+
+    DEC-keras has 0.88 with k-means on such codes, after 300 epochs of SGD. A VaDE is Gaussian with
+    beta 0.05, as good as a variance of 0.05 a pixel, so that its loss is −ELBO / 20 and a constant;
+    Jiang et al. have a Bernoulli one, diagonal covariances, and 3000 epochs in their code.
+    """
+    encoder, decoder, spread = dec_networks()
+    mean = keras.Model(encoder.input, encoder.outputs[0])
+    autoencoder = keras_vae.Autoencoder(mean, decoder)
+    dataset = keras_vae.batches(x, 256, seed, passes)
+    autoencoder.compile(falling(epochs, dataset), "mse", steps_per_execution=20)
+    found = {}
+
+    def of_codes(epoch):
+        return scores(f"codes after {epoch} epochs", autoencoder.encode(x), y, seed, ["k-means"])
+
+    history = autoencoder.fit(
+        dataset, epochs=epochs, verbose=0, callbacks=[scoring(found, of_codes)]
+    ).history
+    found["squared error of the autoencoder, per pixel"] = history["loss"][-1]
+    codes = autoencoder.encode(x).astype("float64")
+    found |= scores("an autoencoder's codes", codes, y, seed, ["k-means"])
+    mixtures, of_groups = starts(codes, y, seed, neighbors)
+    found |= of_groups
     weights = encoder.get_weights(), decoder.get_weights()
     for name, prior in mixtures.items():
         clusters = prior.fit_predict(codes)
@@ -142,17 +168,12 @@ def of_a_vade(x, y, seed, passes, epochs, neighbors, vade_epochs=12):
             encoder, decoder, 10, prior.covariance_type, beta=0.05, likelihood="gaussian", seed=seed
         )
         vade.start_from(prior)
-        vade.compile(falling(vade_epochs), steps_per_execution=20)
+        vade.compile(falling(vade_epochs, dataset), steps_per_execution=20)
 
-        def score(epoch, logs):
-            if epoch + 1 in (1, 2, 4, 8, vade_epochs):
-                found.update(named(f"VaDE, {name}, epoch {epoch + 1}", y, vade.cluster(x)))
-                accuracy = found[f"VaDE, {name}, epoch {epoch + 1}, accuracy"]
-                print(f"VaDE, {name}, {epoch + 1}: loss {logs['loss']:.3f}, accuracy "
-                      f"{accuracy:.3f}", file=sys.stderr, flush=True)
+        def of_vade(epoch):
+            return named(f"VaDE, {name}, epoch {epoch}", y, vade.cluster(x))
 
-        scoring = keras.callbacks.LambdaCallback(on_epoch_end=score)
-        vade.fit(dataset, epochs=vade_epochs, verbose=0, callbacks=[scoring])
+        vade.fit(dataset, epochs=vade_epochs, verbose=0, callbacks=[scoring(found, of_vade)])
         found |= named(f"VaDE, {name}", y, vade.cluster(x))
         found[f"VaDE, {name}, loss"] = vade.evaluate(x, batch_size=1000, verbose=0)[0]
     return found

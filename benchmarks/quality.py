@@ -47,7 +47,7 @@ ROWS = [
      "Xie et al. 2016: 0.53", ""),
     ("clusters", "mixture on z_mean, accuracy", "mixture on a VAE's means, accuracy", 3,
      "VaDE (Jiang et al. 2017): 0.945; DEC (Xie et al. 2016): 0.843",
-     "here the mixture is fitted afterwards; VaDE trains it with the VAE, as its prior"),
+     "here the mixture is fitted afterwards; VaDE, below, trains it with the VAE"),
     ("clusters", "mixture on z_mean, NMI", "its NMI", 3, "", ""),
     ("clusters", "mixture on z_mean, ARI", "its ARI", 3, "", ""),
     ("clusters", "mixture on UMAP of z_mean, accuracy",

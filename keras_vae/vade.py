@@ -121,8 +121,8 @@ class VaDE(VAE):
 
     def prior_sample(self, rng, num_samples, cluster=None):
         """Return draws of z from the prior or from one cluster, (num_samples, latent_dim)."""
-        known = cluster is None or hasattr(cluster, "__index__") and np.ndim(cluster) == 0
-        if not known or cluster is not None and cluster not in range(self.num_clusters):
+        one = hasattr(cluster, "__index__") and np.ndim(cluster) == 0
+        if cluster is not None and not (one and 0 <= cluster < self.num_clusters):
             raise ValueError(f"cluster must lie in 0 … {self.num_clusters - 1}, got {cluster!r}")
         weights = tf.nn.softmax(tf.cast(self.prior_logits, tf.float64)).numpy()
         c = rng.choice(self.num_clusters, num_samples, p=weights) if cluster is None else cluster

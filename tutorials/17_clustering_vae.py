@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 17. A VAE that clusters
 #
-# *Reproduces A3 §3.3.2, and does what A3's title promises. Corrects erratum A3-8.
+# *Reproduces A3 §3.3.2 and §5, and does what A3's title promises. Corrects erratum A3-8.
 # 2.0 minutes on two cores.*
 #
 # ![Ten rows of drawn digits, each row from one cluster that was found without
