@@ -51,6 +51,8 @@ SLOW = {
 
 
 def pytest_collection_modifyitems(items):
+    # The longest first, so that at the end no process is left alone with one of them.
+    items.sort(key=lambda item: item.path.stem != "test_tutorials")
     for item in items:
         if not {item.path.stem, item.originalname} & SLOW:
             item.add_marker("quick")

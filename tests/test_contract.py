@@ -254,34 +254,38 @@ import sys
 import numpy as np
 import keras_vae
 import keras
-kind, folder = sys.argv[1:]
-model = keras.saving.load_model(f"{folder}/model.keras")
-data = np.load(f"{folder}/data.npz")
-np.save(f"{folder}/prediction.npy", model.predict(data["question"], verbose=0))
-model.fit(*(data[f"part_{i}"] for i in range(len(data) - 1)), epochs=5, initial_epoch=2,
-          shuffle=False, batch_size=16, verbose=0)
-np.savez(f"{folder}/weights.npz", *model.get_weights())
+for folder in sys.argv[1:]:
+    model = keras.saving.load_model(f"{folder}/model.keras")
+    data = np.load(f"{folder}/data.npz")
+    np.save(f"{folder}/prediction.npy", model.predict(data["question"], verbose=0))
+    model.fit(*(data[f"part_{i}"] for i in range(len(data) - 1)), epochs=5, initial_epoch=2,
+              shuffle=False, batch_size=16, verbose=0)
+    np.savez(f"{folder}/weights.npz", *model.get_weights())
 """
 
 
-@pytest.mark.parametrize("kind", MOST)
-def test_a_fresh_process_predicts_the_same_and_resumes_to_the_bit(kind, x, tmp_path):
+def test_a_fresh_process_predicts_the_same_and_resumes_to_the_bit(x, tmp_path):
+    """One process for all kinds: to import TensorFlow takes longer than what it does with it."""
     settings = {"shuffle": False, "batch_size": 16, "verbose": 0}
-    whole = build(kind)
-    whole.fit(*pair(kind, x), epochs=5, **settings)
-    half = build(kind)
-    half.fit(*pair(kind, x), epochs=2, **settings)
-    half.save(tmp_path / "model.keras")
-    parts = {f"part_{i}": part for i, part in enumerate(pair(kind, x))}
-    np.savez(tmp_path / "data.npz", **parts, question=question(kind, x))
+    expected = {}  # {folder: (prediction, weights after all epochs)}
+    for kind in MOST:
+        whole = build(kind)
+        whole.fit(*pair(kind, x), epochs=5, **settings)
+        half = build(kind)
+        half.fit(*pair(kind, x), epochs=2, **settings)
+        folder = tmp_path / kind
+        folder.mkdir()
+        half.save(folder / "model.keras")
+        parts = {f"part_{i}": part for i, part in enumerate(pair(kind, x))}
+        np.savez(folder / "data.npz", **parts, question=question(kind, x))
+        expected[folder] = half.predict(question(kind, x), verbose=0), whole.get_weights()
     script = tmp_path / "fresh.py"
     script.write_text(FRESH_PROCESS)
-    subprocess.run([sys.executable, script, kind, tmp_path], check=True, timeout=120)
-    prediction = np.load(tmp_path / "prediction.npy")
-    np.testing.assert_array_equal(prediction, half.predict(question(kind, x), verbose=0))
-    resumed = np.load(tmp_path / "weights.npz")
-    for name, expected in zip(resumed.files, whole.get_weights()):
-        np.testing.assert_array_equal(resumed[name], expected)
+    subprocess.run([sys.executable, script, *expected], check=True, timeout=120)
+    for folder, (prediction, weights) in expected.items():
+        np.testing.assert_array_equal(np.load(folder / "prediction.npy"), prediction, folder.name)
+        resumed = np.load(folder / "weights.npz")
+        assert_equal([resumed[name] for name in resumed.files], weights)
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -429,41 +433,44 @@ import numpy as np
 import tensorflow as tf
 from test_contract import build, pair, pipeline, silence
 
-kind, folder = sys.argv[1:]
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 x = np.random.default_rng(0).uniform(size=(64, 12)).astype("float32")
-results = {}
-for name, devices in (("one", ["CPU:0"]), ("two", ["CPU:0", "CPU:1"])):
-    strategy = tf.distribute.MirroredStrategy(devices)
-    with strategy.scope():
-        # SGD, since Adam's steps do not depend on the scale of the gradient.
-        model = build(kind, optimizer=keras.optimizers.SGD)
-        silence(model)
-    logs = model.fit(*pair(kind, x), batch_size=32, shuffle=False, epochs=3, verbose=0).history
-    for i, weights in enumerate(model.get_weights()):
-        results[f"{name}_{i}"] = weights
-    results[f"{name}_logs"] = [values[-1] for values in logs.values()]
-np.savez(f"{folder}/replicas.npz", **results)
+names = {"one": ["CPU:0"], "two": ["CPU:0", "CPU:1"]}
+# Made once: the sums of a second strategy on the same devices would be taken for the first one's.
+strategies = {name: tf.distribute.MirroredStrategy(names[name]) for name in names}
+folder, *kinds = sys.argv[1:]
+for kind in kinds:
+    results = {}
+    for name, strategy in strategies.items():
+        with strategy.scope():
+            # SGD, since Adam's steps do not depend on the scale of the gradient.
+            model = build(kind, optimizer=keras.optimizers.SGD)
+            silence(model)
+        settings = {"batch_size": 32, "shuffle": False, "epochs": 3, "verbose": 0}
+        logs = model.fit(*pair(kind, x), **settings).history
+        for i, weights in enumerate(model.get_weights()):
+            results[f"{name}_{i}"] = weights
+        results[f"{name}_logs"] = [values[-1] for values in logs.values()]
+    np.savez(f"{folder}/{kind}.npz", **results)
 
-# 33 examples in batches of 32: of the last batch the second replica gets none.
-logs = model.fit(pipeline(pair(kind, x[:33]), 32), shuffle=False, verbose=0).history
-assert np.isfinite(list(logs.values())).all(), logs
-assert all(np.isfinite(weights).all() for weights in model.get_weights())
+    # 33 examples in batches of 32: of the last batch the second replica gets none.
+    logs = model.fit(pipeline(pair(kind, x[:33]), 32), shuffle=False, verbose=0).history
+    assert np.isfinite(list(logs.values())).all(), (kind, logs)
+    assert all(np.isfinite(weights).all() for weights in model.get_weights()), kind
 
-if kind != "autoencoder":
-    with strategy.scope():
-        model = build(kind)
-        assert model.generate(3).shape == (3, 12)
-    drawn = [strategy.run(tf.function(model.noise), args=((4, 5),)) for _ in range(2)]
-    drawn = [v.numpy() for d in drawn for v in strategy.experimental_local_results(d)]
-    np.save(f"{folder}/noise.npy", drawn)
+    if kind != "autoencoder":
+        with strategy.scope():
+            model = build(kind)
+            assert model.generate(3).shape == (3, 12)
+        drawn = [strategy.run(tf.function(model.noise), args=((4, 5),)) for _ in range(2)]
+        drawn = [v.numpy() for d in drawn for v in strategy.experimental_local_results(d)]
+        np.save(f"{folder}/{kind}_noise.npy", drawn)
 """
 
 
-@pytest.mark.parametrize("kind", MOST)
-def test_two_replicas_train_like_one_and_draw_different_noise(kind, tmp_path):
+def test_two_replicas_train_like_one_and_draw_different_noise(tmp_path):
     """In a process of its own: logical devices must be set before TensorFlow starts."""
     script = tmp_path / "replicas.py"
     script.write_text(TWO_REPLICAS)
@@ -471,44 +478,55 @@ def test_two_replicas_train_like_one_and_draw_different_noise(kind, tmp_path):
     path = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
     subprocess.run(
-        [sys.executable, script, kind, tmp_path], check=True, timeout=300, env=environment
+        [sys.executable, script, tmp_path, *MOST], check=True, timeout=300, env=environment
     )
-    results = np.load(tmp_path / "replicas.npz")
-    for name in results.files:
-        if name.startswith("one"):
-            np.testing.assert_allclose(results["two" + name[3:]], results[name], atol=1e-6)
-    if kind != "autoencoder":
-        noise = np.load(tmp_path / "noise.npy")  # (two draws by two replicas, …)
-        assert len({draw.tobytes() for draw in noise}) == 4
-        assert abs(np.corrcoef(noise.reshape(4, -1)) - np.eye(4)).max() < 0.8
+    for kind in MOST:
+        results = np.load(tmp_path / f"{kind}.npz")
+        ones = [name for name in results.files if name.startswith("one")]
+        assert 2 * len(ones) == len(results.files)
+        for name in ones:
+            np.testing.assert_allclose(
+                results["two" + name[3:]], results[name], atol=1e-6, err_msg=kind
+            )
+        if kind != "autoencoder":
+            noise = np.load(tmp_path / f"{kind}_noise.npy")  # (two draws by two replicas, …)
+            assert len({draw.tobytes() for draw in noise}) == 4
+            assert abs(np.corrcoef(noise.reshape(4, -1)) - np.eye(4)).max() < 0.8
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_class_works_alone_in_an_empty_folder(kind, x, tmp_path):
-    """Copy the one file away and use it without the package."""
+def test_the_class_works_alone_in_an_empty_folder(tmp_path):
+    """Copy the one file away, each to a folder of its own, and use it without the package."""
     package = pathlib.Path(sys.modules[Autoencoder.__module__].__file__).parent
-    shutil.copy(package / f"{kind}.py", tmp_path)
-    name = {"autoencoder": "Autoencoder", "vae": "VAE", "gan": "GAN"}[kind]
+    for kind in KINDS:
+        (tmp_path / kind).mkdir()
+        shutil.copy(package / f"{kind}.py", tmp_path / kind)
     script = f"""
 import sys
 sys.path = [p for p in sys.path if p != {str(package.parent)!r}]
 import keras, numpy as np
-from {kind} import {name}
 assert "keras_vae" not in sys.modules
 layers, Input = keras.layers, keras.Input
 x = np.random.default_rng(0).uniform(size=(32, 12)).astype("float32")
 a, b = Input((12,)), Input((3,))
-decoder = keras.Model(b, layers.Dense(12)(b))
-if "{kind}" == "autoencoder":
-    model = {name}(keras.Model(a, layers.Dense(3)(a)), decoder)
-    model.compile("adam", "mse"); model.fit(x, x, verbose=0)
-elif "{kind}" == "vae":
-    model = {name}(keras.Model(a, [layers.Dense(3)(a), layers.Dense(3)(a)]), decoder)
-    model.compile("adam"); model.fit(x, verbose=0)
-else:
-    model = {name}(decoder, keras.Model(a, layers.Dense(1)(a)))
-    model.compile(); model.fit(x, verbose=0)
-model.save("model.keras"); keras.saving.load_model("model.keras")
+
+def alone(name):
+    sys.path.insert(0, name.lower())
+    kind = getattr(__import__(name.lower()), name)
+    del sys.path[0], sys.modules[name.lower()]
+    return kind
+
+def decoder():
+    return keras.Model(b, layers.Dense(12)(b))
+
+model = alone("Autoencoder")(keras.Model(a, layers.Dense(3)(a)), decoder())
+model.compile("adam", "mse"); model.fit(x, x, verbose=0)
+model.save("autoencoder.keras"); keras.saving.load_model("autoencoder.keras")
+model = alone("VAE")(keras.Model(a, [layers.Dense(3)(a), layers.Dense(3)(a)]), decoder())
+model.compile("adam"); model.fit(x, verbose=0)
+model.save("vae.keras"); keras.saving.load_model("vae.keras")
+model = alone("GAN")(decoder(), keras.Model(a, layers.Dense(1)(a)))
+model.compile(); model.fit(x, verbose=0)
+model.save("gan.keras"); keras.saving.load_model("gan.keras")
 assert "keras_vae" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, timeout=120)

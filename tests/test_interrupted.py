@@ -8,12 +8,15 @@ rounding, which training then makes larger.
 KERAS_VAE_KILLS says how often each run is killed: 2, or 10 before a release.
 """
 
+import functools
 import io
 import json
 import multiprocessing
 import os
+import pathlib
 import random
 import signal
+import tempfile
 
 import keras
 import numpy as np
@@ -318,20 +321,29 @@ CHANGES = {
 }
 
 
+@functools.cache
+def backup_and_end(ended):
+    """Return the backup of a run that ended or was interrupted, and the state of one that ended."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "backup")
+        plain(changed(), *([] if ended else [Stop(3)]), Backup(path))
+        Backup.ended.clear()
+        return path.read_bytes(), state(plain(changed()))
+
+
 @pytest.mark.parametrize("change, ended", [("beta", True), *((name, False) for name in CHANGES)])
 def test_a_changed_setting_is_refused_and_named(change, ended, tmp_path):
     settings, words = CHANGES[change]
     path = tmp_path / "backup"
-    plain(changed(), *([] if ended else [Stop(3)]), Backup(path))
-    Backup.ended.clear()
-    before = path.read_bytes()
+    before, whole = backup_and_end(ended)
+    path.write_bytes(before)
     other = changed(**settings)
     start = state(other)
     with pytest.raises(ValueError, match=f"(?s){words}.*to go on, or delete .*backup to begin"):
         plain(other, Backup(path))
     assert_equal(state(other), start)
     assert path.read_bytes() == before
-    assert_equal(state(plain(changed(), Backup(path))), state(plain(changed())))
+    assert_equal(state(plain(changed(), Backup(path))), whole)
     Backup.ended.clear()
 
 

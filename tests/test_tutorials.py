@@ -3,9 +3,11 @@
 import contextlib
 import importlib.util
 import json
+import multiprocessing
 import os
 import pathlib
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -36,6 +38,7 @@ QUICK = {
     10: [
         "search_epochs=1", "final_epochs=1", "alone_epochs=1", "together_epochs=2",
         "latent_dims=(2,8)", "betas=(0.0,1.0)", "num_folds=2", "num_images=500",
+        "num_samples=5",
     ],
     11: ["epochs=1", "noise_levels=(0.1,0.5)"],
     12: ["epochs=(1,1,1)", "gan_epochs=(1,1)", "filters=(4,8)"],
@@ -66,6 +69,33 @@ def start(arguments, folder, program=TUTORIALS, **kwargs):
     )
 
 
+def run_in_folder(arguments, folder):
+    """Run a chapter and its answers in this process, which writes to two files from now on."""
+    os.chdir(folder)
+    for stream in (sys.stdout, sys.stderr):
+        name = stream.name.strip("<>")
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), stream.fileno())
+    program = str(ROOT / "tests" / "chapter_with_answers.py")
+    sys.argv = [program, *arguments]
+    runpy.run_path(program, run_name="__main__")
+
+
+def start_forked(arguments, folder):
+    """Return exit code, output and errors of `run_in_folder` in a process of its own.
+
+    Its server has imported TensorFlow for all chapters: that takes most of them half their time.
+    """
+    context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+    context.set_forkserver_preload(["keras_vae"])
+    child = context.Process(target=run_in_folder, args=(arguments, folder))
+    child.start()
+    child.join(300)
+    child.kill()
+    child.join()
+    texts = ((folder / name).read_text(encoding="utf-8") for name in ("stdout", "stderr"))
+    return child.exitcode, *texts
+
+
 def test_every_chapter_is_tried_here():
     assert sorted(QUICK) == sorted(runner.chapters())
 
@@ -74,12 +104,11 @@ def test_every_chapter_is_tried_here():
 def test_a_chapter_runs_to_its_end(number, tmp_path):
     """And then the code of its answers, which goes on with what the chapter made."""
     arguments = [str(number), "data=digits", *QUICK[number]]
-    program = ROOT / "tests" / "chapter_with_answers.py"
-    done = start(arguments, tmp_path, program, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    ran = re.findall(r"^answer with code \d+ ran$", done.stdout, re.MULTILINE)
+    code, printed, errors = start_forked(arguments, tmp_path)
+    assert code == 0, errors[-3000:]
+    ran = re.findall(r"^answer with code \d+ ran$", printed, re.MULTILINE)
     assert len(ran) == len(answers(runner.chapters()[number]))
-    assert "Warning" not in done.stderr, done.stderr
+    assert "Warning" not in errors, errors
     folder = tmp_path / "outputs" / runner.chapters()[number].stem
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert results["data"] == "digits" and len(results["rows"]) >= 4
@@ -93,7 +122,7 @@ def test_a_chapter_runs_to_its_end(number, tmp_path):
     assert all(path.stat().st_size > 3000 for path in pictures)
     assert len(list(folder.glob("*.keras"))) == source.count("run.save_model(")
     assert not list(folder.rglob(".writing_*"))
-    assert str(folder) in done.stdout
+    assert str(folder) in printed
 
 
 # What the listings of find_the_bug find: as printed, and mended as the answers say.
@@ -132,13 +161,17 @@ def mended(number):
     return code
 
 
-@pytest.mark.parametrize("page", ["find_the_bug", "failure_gallery"])
+# The gallery's failures all begin within the first third of half its epochs, too.
+PAGES = {"find_the_bug": [], "failure_gallery": ["epochs=15", "gan_epochs=15"]}
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_shows_what_it_promises(page, tmp_path, monkeypatch):
     """Run in this process, to look at what the page found."""
     monkeypatch.chdir(tmp_path)
     path = TUTORIALS / f"{page}.py"
     names = {"__name__": "__main__"}
-    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
+    exec(compile(runner.with_overrides(path, PAGES[page]), str(path), "exec"), names)
     results = json.loads((tmp_path / "outputs" / page / "results.json").read_text(encoding="utf-8"))
     rows = results["rows"]
     if page == "find_the_bug":
@@ -208,7 +241,8 @@ def test_a_killed_chapter_13_goes_on(tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL] if os.name == "posix" else [None])
 def test_an_interrupted_chapter_leaves_nothing_half_written(how, tmp_path):
     """Chapter 5 draws its film while it trains. Thirty epochs are left when the signal comes."""
-    process = begin(["5", "data=digits", "epochs=1", "plane_epochs=39"], tmp_path)
+    arguments = ["5", "data=digits", "epochs=1", "plane_epochs=39", "batch_size=1000"]
+    process = begin(arguments, tmp_path)
     read_until(process, "Epoch 9/39")
     try:
         for patience in (20, 40):  # it is sent again, should the first one have been lost
