@@ -111,6 +111,7 @@ __all__ = [
     "dense_discriminator",
     "dense_encoder",
     "dense_generator",
+    "diagnose",
     "elbo",
     "fit_distributed",
     "frechet_distance",
@@ -142,4 +143,8 @@ def __getattr__(name):
         from keras_vae.distributed import fit_distributed
 
         return fit_distributed
+    if name == "diagnose":  # needs parts of scikit-learn that nothing else does
+        from keras_vae.doctor import diagnose
+
+        return diagnose
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,452 @@
+"""What is wrong with a VAE or an autoencoder: reconstruction, noise, KL, codes."""
+
+import re
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.decomposition import PCA
+
+from keras_vae.doctor.common import (
+    failed, of_copies, of_dead_units, of_learning, packed, steps_done,
+)
+from keras_vae.doctor.findings import found
+from keras_vae.doctor.formulas import (
+    DEVIATIONS, KLS, RECONSTRUCTIONS, constant, derivatives, fit, got, near, put, slope,
+)
+
+
+def of_a_vae(networks, model, probe, data, test):
+    """Return what is wrong with a VAE or an autoencoder."""
+    encoder, decoder = networks["encoder"], networks["decoder"]
+    num = min(512, len(data[0]), *([len(test[0])] if test else []))
+    rows = np.linspace(0, len(data[0]) - 1, num).astype(int)  # data may be sorted
+    parts = tuple(part[rows] for part in data)
+    findings = []
+    with probe:
+        batch, inputs, seen = packed(model, parts), parts[0], None
+        try:
+            seen = probe(batch)
+        except Exception as error:  # whatever a step of someone else's may raise
+            low, high = float(np.min(inputs)), float(np.max(inputs))
+            scaled = ((inputs - low) / max(high - low, 1e-9)).astype("float32")
+            if (low < 0 or high > 1) and accepts(probe, packed(model, (scaled, *parts[1:]))):
+                value = f"{low:.4g} to {high:.4g}"
+                return [found("data out of range", "error", value, "0 to 1")]
+            findings.append(failed(model, error))
+            if not hasattr(encoder, "input_shape") or encoder.input_shape[1:] != inputs.shape[1:]:
+                return findings
+        if seen is not None and seen.calls["encoder"]:
+            inputs = seen.calls["encoder"][0][0]
+        inputs = tf.convert_to_tensor(inputs)
+        if seen is not None and seen.calls["decoder"]:  # a subclass has no input_shape
+            z_shape = seen.calls["decoder"][0][0].shape[1:]
+        else:
+            z_shape = tuple(decoder.input_shape[1:])
+
+        def heads_of(outputs):
+            outputs = tf.nest.flatten(outputs)
+            if len(outputs) == 1 and outputs[0].shape[-1] == 2 * z_shape[-1]:
+                return tf.split(outputs[0], 2, axis=-1)
+            return outputs[:2]
+
+        heads = heads_of(encoder(inputs, training=False))
+        variational = len(heads) == 2
+        if seen is not None:
+            findings += of_learning(seen, networks)
+        if not variational:
+            named = f"{type(model).__name__} {getattr(model, 'name', '')}".lower()
+            claims = "vae" in named.replace("keras_vae", "") or "variational" in named
+            findings.append(found("not two heads", "error", "1", "2") if claims else
+                            found("an autoencoder", "note", "one head", "two, for a VAE"))
+        likelihood, reading = None, "a log-variance"
+        if seen is not None:
+            with probe.changed():
+                # What else the model learns, such as log-variances of x, is 0, too.
+                for v in getattr(model, "trainable_variables", ()):
+                    v.assign(np.zeros(v.shape))
+                for network in (encoder, decoder):
+                    for v in network.trainable_variables:
+                        v.assign(np.zeros(v.shape))
+                new, likelihood, a = of_the_reconstruction(probe, batch, decoder, z_shape, parts)
+                findings += new
+                if variational:
+                    new, reading = of_the_heads(
+                        probe, batch, networks, inputs, heads_of, model, a, likelihood
+                    )
+                    findings += new
+    findings += of_the_range(data[0], likelihood)
+    findings += of_the_codes(networks, heads_of, z_shape, inputs, model, data, test, likelihood,
+                             reading)
+    return findings
+
+
+def accepts(probe, batch):
+    """Return whether a step runs on this batch."""
+    try:
+        probe(batch)
+    except Exception:
+        return False
+    return True
+
+
+def of_the_reconstruction(probe, batch, decoder, z_shape, parts):
+    """Return findings, what the loss takes the decoder's output for, and the loss's factor.
+
+    All weights are 0 here: so the output is what the last bias makes it.
+    """
+    z = tf.zeros((1, *z_shape))
+
+    def output():
+        return tf.nest.flatten(decoder(z, training=False))[0]
+
+    (bias,) = constant(decoder, z, lambda outputs: [tf.nest.flatten(outputs)[0]])
+    if bias is None:
+        value = "the reconstruction loss: no last bias"
+        return [found("not looked at", "note", value, "")], None, 0
+    shape = output().shape[1:]
+    target = next((part for part in reversed(parts) if part.shape[1:] == tuple(shape)), None)
+    if target is None:
+        return [found("not looked at", "note", "the reconstruction loss: x is of another shape",
+                      "")], None, 0
+    target = target[:: max(1, len(target) // 64)].astype("float64")  # (64 or so, …)
+    measured, formulas, ends = [], {name: [] for name in RECONSTRUCTIONS}, []
+    for value in (-4.0, -1.0, 0.2, 0.5, 0.8, 3.0):
+        o, by_bias = slope(bias, value, output)  # (1, …)
+        measured.append(got(probe(batch), bias))
+        by_output = derivatives(RECONSTRUCTIONS, target, np.broadcast_to(o, target.shape), by=1)
+        for name, by in by_output.items():
+            formulas[name].append(float(np.sum(by.mean(axis=0) * by_bias[0])))
+        ends.append(float(o.mean()))
+    put(bias, 0.0)
+    measured = np.array(measured)
+    formulas = {name: np.array(values) for name, values in formulas.items()}
+    scale = max(np.nanmax(np.abs(values)) for values in formulas.values())
+    features = int(np.prod(shape))
+    if not np.any(np.abs(measured) > 1e-7 * scale):
+        return [found("reconstruction missing", "error", "gradient 0", "not 0")], None, 0
+    name, factor, residual = fit(measured, formulas, intercept=("a mean",))
+    if residual > 0.05:
+        return [found("loss not recognised", "note", "the reconstruction loss", "a known one")], \
+            None, 0
+    bounded = min(ends) >= 0 and max(ends) <= 1
+    findings = []
+    if factor < 0:
+        findings.append(found("reconstruction of the wrong sign", "error", f"factor {factor:.3g}",
+                              "above 0"))
+    if name == "logits" and bounded or name in ("logits that are a sigmoid's",) or (
+            bounded and name == "a mean before a sigmoid"):
+        findings.append(found("sigmoid too many", "error", f"the loss takes it for {name}",
+                              "one sigmoid"))
+    if name == "probabilities" and not bounded:
+        value = f"outputs of {min(ends):.2g} to {max(ends):.2g} taken for probabilities"
+        findings.append(found("sigmoid missing", "error", value, "0 to 1"))
+    return findings, (name, bounded, min(ends), max(ends), features), factor
+
+
+def of_the_range(x, likelihood):
+    """Yield whether the data lie where the output, or its likelihood, can."""
+    if likelihood is None:
+        return
+    name, bounded, low, high, _ = likelihood
+    least, greatest = float(np.min(x)), float(np.max(x))
+    if bounded or name in ("logits", "probabilities", "logits that are a sigmoid's",
+                           "a mean before a sigmoid"):
+        low, high = 0.0, 1.0
+    elif -1.001 <= low and high <= 1.001 and (low < -0.9 or high < 1):  # tanh
+        low, high = -1.0, 1.0
+    elif low >= 0:  # a ReLU, a softplus
+        low, high = 0.0, np.inf
+    else:
+        low, high = -np.inf, np.inf
+    value = f"{least:.4g} to {greatest:.4g}"
+    if least < low - 1e-3 or greatest > high + 1e-3:
+        yield found("data out of range", "error", value, f"{low:g} to {high:g}")
+    elif high == 1 and max(abs(least), greatest) < 0.05:
+        yield found("data on another scale", "error", value, f"{low:g} to {high:g}")
+    elif high == np.inf and not 0.02 <= np.std(x) <= 20:
+        value = f"standard deviation {np.std(x):.3g}"
+        yield found("data on another scale", "warning", value, "about 1")
+
+
+def of_the_heads(probe, batch, networks, inputs, heads_of, model, a, likelihood):
+    """Return findings of the noise, the KL and its weight, and what the second head stands for.
+
+    All weights are 0 here but the last biases: each head is a constant, m and h.
+    """
+    encoder, findings, reading = networks["encoder"], [], "a log-variance"
+    mean, second = constant(encoder, inputs, heads_of)
+    if mean is None or second is None:
+        value = "noise and KL: no bias moves a head alone"
+        return [found("not looked at", "note", value, "")], reading
+
+    def heads_now():
+        outputs = heads_of(encoder(inputs[:1], training=False))
+        return [np.asarray(head, "float64") for head in outputs]
+
+    def heads(m, h):
+        put(mean, m)
+        put(second, h)
+        return heads_now()
+
+    low = heads(-1.0, 0.0)[0].mean()
+    if low >= 0:
+        value = f"never below {low:.2g}"
+        findings.append(found("mean cannot be negative", "error", value, "half of the codes"))
+    least, greatest = heads(0.0, -4.0)[1].mean(), heads(0.0, 4.0)[1].mean()
+    width = heads(0.0, 0.0)[0].shape[-1]
+    measured, points, slopes, spreads, draws = [], [], [], [], None
+    for m, h in ((0.7, 0.5), (-1.5, 0.5), (0.0, 0.5), (0.0, 1.0), (0.0, 2.0), (0.0, -1.0)):
+        put(second, h)
+        m, by_mean = slope(mean, m, lambda: heads_now()[0])
+        h, by_second = slope(second, h, lambda: heads_now()[1])
+        seen = probe(batch)
+        measured += [got(seen, mean), got(seen, second)]
+        points.append((m.mean(), h.mean()))
+        slopes += [by_mean[0].sum(), by_second[0].sum()]
+        if seen.calls["decoder"]:
+            draws = seen.calls["decoder"][0][0][..., :width] - m.mean()
+            spreads.append(float(np.std(draws)))
+    points = np.array(points).T  # (2, num)
+    by = [derivatives(KLS, *points, by=i) for i in (0, 1)]
+    formulas = {name: np.stack([b[name] for b in by], 1).ravel() * slopes for name in KLS}
+    drawn = None
+    if draws is not None:
+        heads(0.0, 0.5)
+        pair = [probe(batch).calls["decoder"][0][0][..., :width] for _ in range(2)]
+        new, drawn = of_the_noise(pair, points[1], np.array(spreads))
+        findings += new
+    measured = np.array(measured)
+    heads(0.0, 0.0)
+    scale = np.nanmax(np.abs(formulas["a log-variance"]))
+    if not np.any(np.abs(np.nan_to_num(measured, nan=1.0)) > 1e-7 * scale):
+        name, b, residual = "none", 0.0, 0.0
+    else:
+        name, b, residual = fit(measured, formulas)
+    # A decoder that listens to z: does what it does to the loss reach the heads?
+    heads(0.7, 0.5)
+    alone, rng = got(probe(batch), mean), np.random.default_rng(0)
+    for v in networks["decoder"].trainable_variables:
+        v.assign(rng.normal(0, 0.3, v.shape))
+    if a and near(got(probe(batch), mean), alone, 1e-5):
+        findings.append(found("reconstruction does not reach the encoder", "error",
+                              "gradient by z_mean 0", "not 0"))
+    for v in networks["decoder"].trainable_variables:
+        v.assign(np.zeros(v.shape))
+    heads(0.0, 0.0)
+    stated, attribute = stated_beta(model)
+    if name == "none" and residual == 0.0:
+        if stated == 0:
+            findings.append(found("beta far from 1", "note", f"{attribute} is 0", "1"))
+        else:
+            findings.append(found("KL missing", "error", "gradient 0", "not 0"))
+    elif residual > 0.1:
+        findings.append(found("loss not recognised", "note", "the KL", "from N(0, I)"))
+    else:
+        readings = set(DEVIATIONS) & set(KLS)
+        if name not in readings:
+            value = f"{name}, {b:.3g} times"
+            findings.append(found("KL between the wrong distributions", "error", value,
+                                  "KL(q(z | x) ‖ N(0, I))"))
+        elif drawn in readings and drawn != name:
+            if name == "a log-variance":
+                value = f"the deviation takes it for {drawn}, the KL for a log-variance"
+                findings.append(found("draws take the head for something else", "error", value,
+                                      "exp(h / 2)"))
+            else:
+                value = f"the KL takes it for {name}, the draws for {drawn}"
+                findings.append(found("KL takes the head for something else", "error", value,
+                                      "a log-variance"))
+        elif name in ("a variance", "a deviation") and least < 0:
+            value = f"for {name}, and it may be {least:.2g}"
+            findings.append(found("KL takes the head for something else", "error", value,
+                                  "above 0, or a logarithm"))
+        if name in readings:
+            reading = name
+        if reading.startswith("a log") and (least > -0.5 or greatest < 0.5):
+            value = f"{least:.2g} to {greatest:.2g}"
+            findings.append(found("log-variance is bounded", "error", value, "−4 to 4, at least"))
+        if b < 0 < a:
+            findings.append(found("KL of the wrong sign", "error", f"weight {b:.3g}", "above 0"))
+        elif a > 0:
+            latents = int(np.prod(heads(0.0, 0.0)[0].shape[1:]))
+            findings += of_the_weights(a, b, likelihood, latents, stated)
+    if attribute and b:
+        agrees = near(b, stated, 0.1) or near(b / a if a else b, stated, 0.1)
+        findings += of_beta(probe, batch, model, attribute, stated, agrees, mean, heads)
+    return findings, reading
+
+
+def of_the_noise(pair, second_heads, spreads):
+    """Return findings, and what the second head is taken for in the draws of z.
+
+    Args:
+        pair: Two steps' z, (rows, …, latent_dim) each, of equal heads.
+        second_heads, spreads: The head, and the deviation of z, of some steps.
+    """
+    if np.nanmax(spreads) < 1e-6:
+        return [found("noise missing", "error", "z is the mean", "a draw")], None
+    first, again = pair
+    findings = []
+    if np.array_equal(first, again):
+        findings.append(found("noise frozen", "error", "two steps draw the same", "other noise"))
+    if np.ptp(first, axis=0).max() < 1e-6:
+        value = "no spread between examples"
+        return [*findings, found("noise the same for the whole batch", "error", value, "")], None
+    if first.shape[-1] > 1 and np.ptp(first, axis=-1).max() < 1e-6:
+        value = "no spread between latent variables"
+        return [*findings, found("noise shared by the latent variables", "error", value, "")], None
+    best = None, np.nan, np.inf
+    good = np.isfinite(spreads)
+    for name, deviation in DEVIATIONS.items():
+        with np.errstate(invalid="ignore"):
+            ratio = (spreads / deviation(second_heads))[good]
+        ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
+        apart = np.ptp(np.log(ratio)) if len(ratio) > 2 else np.inf
+        if apart < best[2]:
+            best = name, float(np.median(ratio)), float(apart)
+    name, factor, apart = best
+    rounding = 4 / np.sqrt(2 * first.size)
+    if apart > max(0.3, 3 * rounding):
+        value = "no function of it that is known here"
+        findings.append(found("draws take the head for something else", "warning", value,
+                              "exp(h / 2)"))
+        return findings, None
+    if name == "nothing" and np.ptp(second_heads) > 0.1:
+        value = f"the deviation of z is {factor:.2g}, whatever the head"
+        findings.append(found("draws take the head for something else", "error", value,
+                              "exp(h / 2)"))
+        return findings, None
+    if abs(factor - 1) > 0.12 + rounding:
+        value = f"deviation {factor:.3g}"
+        findings.append(found("noise of another scale", "error", value, "1"))
+    return findings, name
+
+
+def of_the_weights(a, b, likelihood, latents, stated):
+    """Yield what is wrong with the weights in loss = a · reconstruction + b · KL, both sums."""
+    name, features = likelihood[0], likelihood[-1]
+    wanted = 1.0 if stated is None else stated
+    if name.startswith("a mean") and any(near(a * n, 2) for n in (1, features)):
+        a /= 2  # a squared error without its ½
+    over = next((n for n in (features, round(features**0.5)) if n > 4 and near(a * n, 1)), 1)
+    ratio = b / a
+    if over > 1 and not 0.5 <= ratio / max(wanted, 1e-9) <= 2:
+        value = f"the KL weighs {ratio:.4g}, for a mean over {over}"
+        level = "error" if ratio > wanted else "warning"
+        yield found("reconstruction is a mean over features", level, value, f"{wanted:g}")
+        ratio /= over if ratio > wanted else 1
+    if latents > 1 and near(ratio * latents, wanted):
+        value = f"the KL weighs {ratio:.4g} = {wanted:g} / {latents}"
+        yield found("KL is a mean over latent variables", "error", value, f"{wanted:g}")
+    elif not 0.1 <= ratio <= 10:
+        level = "warning" if over == 1 else "note"
+        yield found("beta far from 1", level, f"{ratio:.4g}", "about 1")
+
+
+def stated_beta(model):
+    """Return the weight of the KL that an attribute of the model states, and its name, or None."""
+    for name in dir(model) if model is not None else ():
+        if not re.search(r"^(beta|kld?_?(loss_)?(weight|coef\w*|factor|scale|beta))$", name):
+            continue
+        value = getattr(model, name)
+        try:
+            number = float(keras.ops.convert_to_numpy(value))
+        except (TypeError, ValueError):
+            continue
+        return number, name
+    return None, None
+
+
+def of_beta(probe, batch, model, attribute, stated, agrees, mean, heads):
+    """Yield whether the weight of the KL that the model states is the one that the step has."""
+    heads(1.0, 1.0)
+    before = got(probe(batch), mean)
+    value, wanted = getattr(model, attribute), 3 * stated + 1
+    try:
+        if hasattr(value, "assign"):
+            value.assign(wanted)
+        else:
+            setattr(model, attribute, wanted)
+        after = got(probe(batch), mean)
+    except Exception:
+        return
+    finally:
+        if not hasattr(value, "assign"):
+            setattr(model, attribute, value)
+    if near(after, before, 0.02):
+        level = "note" if agrees else "error"
+        yield found("beta has no effect", level, f"{attribute} = {wanted:g}: as {stated:g}",
+                    "follows it")
+
+
+def of_the_codes(networks, heads_of, z_shape, inputs, model, data, test, likelihood, reading):
+    """Yield what the codes, the copies and the draws of the model as it stands tell."""
+    encoder, decoder = networks["encoder"], networks["decoder"]
+    plain = tuple(inputs.shape[1:]) == data[0].shape[1:]  # not joined with labels, say
+    x = data[0][:: max(1, len(data[0]) // 2000)] if plain else inputs
+    x = np.asarray(x, "float32")
+    heads = [np.asarray(h, "float64") for h in heads_of(encoder.predict(x, verbose=0))]
+    steps, z = steps_done(model), heads[0]
+    used = None
+    if len(heads) == 2:
+        axes = z.reshape(len(z), -1), heads[1].reshape(len(z), -1)
+        variance = {"a log-variance": np.exp, "a log-deviation": lambda h: np.exp(2 * h),
+                    "a deviation": np.square, "a variance": abs}[reading](axes[1])
+        nats = 0.5 * (axes[0] ** 2 + variance - 1 - np.log(np.maximum(variance, 1e-30)))
+        nats = nats.mean(axis=0)
+        used = int(np.sum(nats > 0.01))
+        if 0 < used < len(nats):
+            yield found("unused latent variables", "note", f"{len(nats) - used} of {len(nats)}",
+                        "0 to many")
+        covariance = np.atleast_2d(np.cov(axes[0].T)) + np.diag(variance.mean(axis=0))
+        trace, mean = np.trace(covariance), np.sum(axes[0].mean(axis=0) ** 2)
+        gap = 0.5 * (trace + mean - len(nats) - np.linalg.slogdet(covariance)[1]) / len(nats)
+        if gap > 1:  # half-trained models have up to 1, since their codes are correlated
+            level = "note" if gap < 3 or steps is not None and steps < 300 else "warning"
+            yield found("codes far from the prior", level, f"{gap:.2g} nats a latent variable",
+                        "below 1")
+    yield from of_dead_units({"encoder": (encoder, x), "decoder": (decoder, z)})
+    if not plain or z.shape[1:] != tuple(z_shape):
+        return
+
+    def images(codes):
+        output = np.asarray(tf.nest.flatten(decoder.predict(codes, verbose=0))[0], "float64")
+        if likelihood and likelihood[0] in ("logits", "a mean before a sigmoid"):
+            if not likelihood[1]:
+                output = 1 / (1 + np.exp(-np.clip(output, -500, 500)))
+        return output
+
+    copies = images(z)
+    if copies.shape != x.shape:
+        return
+    flat = x.reshape(len(x), -1).astype("float64")
+    error = np.mean((copies.reshape(flat.shape) - flat) ** 2)
+    of_mean = np.mean((flat - flat.mean(axis=0)) ** 2)
+    ratio = error / max(of_mean, 1e-12)
+    if used is not None and ratio > 0.9:
+        total = nats.sum()
+        if total < 0.1 and ratio < 1.15 or total < 1 and ratio < 1.05 and (steps or 0) >= 300:
+            yield found("posterior collapse", "error", f"KL {total:.2g} nats, copies are the mean",
+                        "some nats")
+    if ratio > 0.98:
+        level = "warning" if (steps or 0) >= 300 else "note"
+        yield found("no better than the mean image", level, f"{ratio:.2f} of its squared error",
+                    "below 1")
+    elif (num := int(np.prod(z.shape[1:]))) < min(flat.shape):
+        linear = PCA(num, random_state=0).fit(flat)
+        rest = np.mean((linear.inverse_transform(linear.transform(flat)) - flat) ** 2)
+        if error > rest > 1e-6 * of_mean:
+            level = "warning" if used is None and (steps or 0) >= 1000 else "note"
+            yield found("no better than PCA", level, f"{error / rest:.2f} of its error",
+                        "below 1")
+    if test is not None and test[0].shape[1:] == x.shape[1:]:
+        unseen = np.asarray(test[0][:2000], "float32")
+        code = np.asarray(heads_of(encoder.predict(unseen, verbose=0))[0])
+        gap = np.mean((images(code) - unseen) ** 2) / max(error, 1e-12)
+        if gap > 1.6:
+            yield found("overfitting", "warning", f"copies of x_test: {gap:.2f} times the error",
+                        "about 1")
+    if used is not None:
+        drawn = images(np.random.default_rng(0).standard_normal((256, *z.shape[1:])))
+        yield from of_copies(drawn, data[0], test)
