@@ -1,8 +1,9 @@
 """`python tutorials start` and `check`: what is written, what is found, what grading survives."""
 
 import ast
-import pathlib
+import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -11,16 +12,16 @@ import time
 import pytest
 from test_tutorials import ROOT, TUTORIALS, environment, runner
 
-exercises = runner.exercises()
-CHAPTERS = list(exercises.LINES)
+started, checked = runner.exercises("start"), runner.exercises("check")
+CHAPTERS = list(started.LINES)
 
 
 def filled(number, **lines):
     """Return a started file with its lines put back from the chapter, but for those given."""
-    source, whole = exercises.started(number), exercises.solved(number)
-    for name in exercises.LINES[number]:
-        node = exercises.statement(source, name)
-        own = ast.get_source_segment(whole, exercises.statement(whole, name))
+    source, whole = started.started(number), started.solved(number)
+    for name in started.LINES[number]:
+        node = started.statement(source, name)
+        own = ast.get_source_segment(whole, started.statement(whole, name))
         line = textwrap.indent(lines.get(name, own), " " * node.col_offset)[node.col_offset :]
         rows = source.splitlines()
         rows[node.lineno - 1] = rows[node.lineno - 1][: node.col_offset] + line
@@ -32,43 +33,43 @@ def first_problem(number, source, folder):
     """Return the name and the words of the first check that fails, or None."""
     path = folder / f"my_{number:02}.py"
     path.write_text(source, encoding="utf-8")
-    return next((row for row in exercises.examine(number, path) if row[1] != "ok"), None)
+    return next((row for row in checked.examine(number, path) if row[1] != "ok"), None)
 
 
 @pytest.mark.parametrize("number", CHAPTERS)
 def test_a_started_file_with_the_chapters_lines_passes_every_check(number, tmp_path):
     path = tmp_path / "my.py"
     path.write_text(filled(number), encoding="utf-8")
-    results = list(exercises.examine(number, path))
-    assert results == [(name, "ok") for name in exercises.names_of(number)]
+    results = list(checked.examine(number, path))
+    assert results == [(name, "ok") for name in checked.names_of(number)]
 
 
 @pytest.mark.parametrize("number", CHAPTERS)
 def test_a_started_file_compiles_and_tells_each_line_that_is_left(number, tmp_path):
-    source = exercises.started(number)
+    source = started.started(number)
     compile(source, "my.py", "exec")
-    assert source.count("...") == 1 + 3 and len(exercises.LINES[number]) == 3
+    assert source.count("...") == 1 + 3 and len(started.LINES[number]) == 3
     assert max(map(len, source.splitlines())) <= 100
     assert f"python tutorials check {number}\n" in source
     name, words = first_problem(number, source, tmp_path)
     assert name == "filled in" and words.startswith("still to be filled in: line ")
     assert words.count("...") == 3
-    for left in exercises.LINES[number]:
-        node = exercises.statement(source, left)
+    for left in started.LINES[number]:
+        node = started.statement(source, left)
         line = source.splitlines()[node.lineno - 1]
         one = filled(number, **{left: line.strip()})
         name, words = first_problem(number, one, tmp_path)
         assert words.count("...") == 1 and f"({line.strip()})" in words
         for comment in re.findall(r"^ *# (.*)", source, re.MULTILINE):
-            assert comment[-1] in ".," or comment in exercises.solved(number) or len(comment) > 70
+            assert comment[-1] in ".," or comment in started.solved(number) or len(comment) > 70
 
 
 @pytest.mark.parametrize("number", [2, 4, 8])
 def test_a_started_class_is_the_chapters_but_for_its_lines(number):
-    chapter = exercises.chapter(number).read_text(encoding="utf-8")
-    left = {line.strip() for line in exercises.solved(number).splitlines()} - {
-        line.strip() for line in exercises.started(number).splitlines()}
-    assert {line.strip() for line in exercises.solved(number).splitlines()} <= {
+    chapter = started.chapter(number).read_text(encoding="utf-8")
+    left = {line.strip() for line in started.solved(number).splitlines()} - {
+        line.strip() for line in started.started(number).splitlines()}
+    assert {line.strip() for line in started.solved(number).splitlines()} <= {
         line.strip() for line in chapter.splitlines()}
     assert 3 <= len(left) <= 6
 
@@ -169,5 +170,176 @@ def test_typical_wrong_lines_are_named_and_not_corrected(number, tmp_path):
     for name, line, check, named in own:
         found, words = first_problem(number, filled(number, **{name: line}), tmp_path)
         assert (found, named in words) == (check, True), (line, found, words)
-        right = exercises.text_of(exercises.solved(number), name)
-        assert right.partition(" = ")[2].strip() not in words or name == "call", words
+        right = started.statement(started.solved(number), name).value
+        assert ast.unparse(right) not in words and len(words) < 500, words
+
+
+def test_errata_that_are_named_exist_and_each_exercise_names_three():
+    source = (checked.HERE / "marking.py").read_text(encoding="utf-8")
+    pages = [TUTORIALS / "errata.md", ROOT / "docs" / "circulating.md"]
+    known = {name for page in pages
+             for name in re.findall(r"^#+ ([AC]\d?-\d+)$", page.read_text("utf-8"), re.MULTILINE)}
+    named = set(re.findall(r"\(([AC]\d?-\d+)\)", source))
+    assert len(named) > 25 and named <= known
+    for number in CHAPTERS:
+        errata = {row[4] for row in WRONG if row[0] == number and "-" in row[4]}
+        assert len(errata) >= 3, number
+
+
+LOOP = "while True:\n    pass\n"
+EXIT = "import os\nos._exit(0)\n"
+RAISES = 'print("x" * 10**6)\nraise ValueError("as it must")\n'
+FORGED = """
+import json, os, sys, time
+rows = [(name, "ok") for name in {names}]
+for channel in range(64):
+    for text in ("loaded\\n", json.dumps(rows), "0" * 64 + " " + json.dumps(rows)):
+        try:
+            os.write(channel, (text + "\\n").encode())
+        except OSError:
+            pass
+for name in ("result", "result.json"):
+    open(name, "w").write(json.dumps(rows))
+print(json.dumps(rows), flush=True)
+print(json.dumps(rows), file=sys.stderr, flush=True)
+os._exit(0)
+"""
+HUNGRY = "rows = bytearray(8 * 2**30)\n"
+DEEP = "def again(n):\n    return again(n + 1)\nagain(0)\n"
+CLOSES = "import os\nos.closerange(0, 64)\n"
+TYPED = "input()\n"
+
+
+def check(arguments, folder):
+    """Run `python tutorials check` in a folder; return its status and its lines."""
+    command = [sys.executable, str(TUTORIALS), "check", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True,
+                          encoding="utf-8", timeout=120)
+    assert done.stderr == "", done.stderr
+    return done.returncode, done.stdout.splitlines()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there is memory limited")
+def test_grading_survives_whatever_a_file_does(tmp_path):
+    """None of them imports TensorFlow, so that the whole class takes as long as the loop."""
+    sources = {
+        "closes": CLOSES, "deep": DEEP, "exit": EXIT, "forged": FORGED.format(
+            names=checked.names_of(4)), "hungry": HUNGRY, "loop": LOOP, "raises": RAISES,
+        "left": started.started(4), "quits": "import sys\nsys.exit()\n", "syntax": "kl = = 1\n",
+        "typed": TYPED,
+    }
+    for name, source in sources.items():
+        (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+    (tmp_path / "bytes.py").write_bytes(b"\xff\x00")
+    files = sorted(path.name for path in tmp_path.glob("*.py"))
+    start = time.perf_counter()
+    status, (head, *rows) = check(["4", "seconds=4", *files], tmp_path)
+    assert time.perf_counter() - start < 30
+    assert status == 1 and head.split() == ["file", "passed", "first", "that", "failed"]
+    assert [row.split()[0] for row in rows] == files
+    found = {row.split(".")[0]: re.split(r" of 8  ", row)[1] for row in rows}
+    for name, words in {
+        "bytes": "filled in: UnicodeDecodeError",
+        "closes": "runs: the file ended its process",
+        "deep": "runs: line 2: RecursionError",
+        "exit": "runs: the file ended its process with exit status 0 before its checks were done",
+        "forged": "runs: the file ended its process with exit status 0 before its",
+        "hungry": "runs: line 1: ran out of memory",
+        "left": "filled in: still to be filled in: line 28 (z = ...)",
+        "loop": "runs: ran out of time: 4 seconds",
+        "quits": "runs: line 2: SystemExit",
+        "raises": "runs: line 2: ValueError: as it must",
+        "syntax": "filled in: line 1: SyntaxError: invalid syntax",
+        "typed": "runs: ran out of time",
+    }.items():
+        assert found[name].startswith(words), found[name]
+    assert not any(row for row in rows if " 8 of 8" in row)
+
+
+def test_a_class_gets_a_row_a_file_and_a_file_a_line_a_check(tmp_path):
+    """With TensorFlow, in processes of their own: one file is right, one ends in its training."""
+    (tmp_path / "anna.py").write_text(filled(17), encoding="utf-8")
+    kl = "kl = tf.reduce_logsumexp(log_pi - kl_each, axis=1)"
+    last = "\n    if not tf.executing_eagerly():\n        print(1)\n        import os; os._exit(0)"
+    wrong = f"print('chatter')\n{filled(17, kl=kl + textwrap.dedent(last))}"
+    (tmp_path / "ben.py").write_text(wrong, encoding="utf-8")
+    status, rows = check(["17", "anna.py", "ben.py"], tmp_path)
+    assert status == 1 and rows[1].split() == ["anna.py", "8", "of", "8"]
+    assert re.match(r"ben.py +5 of 8  kl: came .*; probably a wrong sign \(A2-5\)$", rows[2])
+    assert rows[3:] == [checked.ADVICE]
+
+
+def test_one_file_gets_a_line_a_check_and_the_status_says_whether_all_is_right(
+    tmp_path, monkeypatch, capsys
+):
+    found = [(name, "ok") for name in checked.names_of(4)]
+    monkeypatch.setattr(checked, "results_of", lambda *args: found)
+    assert checked.check(4, ["my_04.py"], 60)
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert [row.split() for row in rows] == [[*name.split(), "ok"] for name, _ in found]
+    found[5:] = [("kl", "came 1, must be 2; probably a mean (C-1)")]
+    assert not checked.check(4, ["my_04.py"], 60)
+    rows = capsys.readouterr().out.splitlines()[6:]
+    assert [row[17:] for row in rows[:-1]] == [found[5][1], "not reached", "not reached"]
+    assert rows[-1] == checked.ADVICE
+
+
+def test_a_started_file_is_written_at_once_and_never_over_a_students_work(
+    tmp_path, monkeypatch, capsys
+):
+    began = time.perf_counter()
+    command = [sys.executable, "-X", "importtime", str(TUTORIALS), "start", "4"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0 and time.perf_counter() - began < 5  # 0.2 where nothing else runs
+    assert not re.search(r"\| +(tensorflow|keras|numpy)\b", done.stderr)
+    path = tmp_path / "my_04.py"
+    assert str(path) in done.stdout
+    path.write_text("a student's work", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="not overwritten. Rename or move it, or start from"):
+        runner.main(["start", "4"])
+    assert path.read_text(encoding="utf-8") == "a student's work"
+    assert runner.main(["start", "17_clustering_vae"]) == 0
+    written = (tmp_path / "my_17.py").read_text(encoding="utf-8")
+    assert written.partition("import")[2] == started.started(17).partition("import")[2]
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["start"], "no exercise '' to start; chapters 1, 2, 4, 5, 8, 13, 16, 17 have one"),
+    (["start", "3"], "no exercise '3' to start; chapters 1, 2, 4"),
+    (["check", "99"], "no exercise '99' to check; chapters 1, 2, 4"),
+    (["check", "find_the_bug"], "no exercise 'find_the_bug' to check"),
+    (["start", "4", "5"], "start takes one chapter and nothing else, got '5' too"),
+    (["check", "4"], "no file my_04.py. One to fill in: python tutorials start 4"),
+    (["check", "4", "gone.py"], "no file gone.py"),
+    (["check", "4", "a.py", "./a.py"], "a.py is given twice"),
+    (["check", "4", "seconds=soon"], "seconds must be a whole number, given once, got"),
+    (["check", "4", "seconds=5", "seconds=6"], "seconds must be a whole number, given once"),
+])
+def test_a_wrong_command_gets_one_clear_line(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.py").touch()
+    with pytest.raises(SystemExit) as stop:
+        runner.main(arguments)
+    assert words in str(stop.value) and "\n" not in str(stop.value)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="sends a signal")
+def test_ctrl_c_ends_the_files_that_are_checked(tmp_path):
+    loop = f"open('pid', 'w').write(str(__import__('os').getpid()))\n{LOOP}"
+    (tmp_path / "loop.py").write_text(loop, encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, str(TUTORIALS), "check", "4", "loop.py"], cwd=tmp_path, text=True,
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and printed.endswith("\nInterrupted.\n"), printed
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)

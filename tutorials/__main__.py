@@ -376,10 +376,10 @@ def write_notebook(path, settings):
     print("Open it in Jupyter or VS Code, in the environment where the course is installed.")
 
 
-def exercises():
-    """Return the module that writes and checks the exercises."""
-    path = HERE / "exercises" / "start_and_check.py"
-    specification = importlib.util.spec_from_file_location(path.stem, path)
+def exercises(name):
+    """Return the module "start" or "check" of the exercises."""
+    path = HERE / "exercises" / f"{name}.py"
+    specification = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
@@ -403,7 +403,7 @@ def listing():
               "`notebook` writes a chapter as a notebook for students, without the folded answers;",
               "with answers=yes it has them.",
               "`start` writes an exercise, a file with three lines to fill in, and `check` checks it:",
-              f"chapters {', '.join(map(str, exercises().LINES))}. With several files it prints a "
+              f"chapters {', '.join(map(str, exercises('start').LINES))}. With several files it prints a "
               "table of the class."]
     return "\n".join(lines)
 
@@ -429,7 +429,8 @@ def main(arguments):
     if first in ("start", "check") and not {"-h", "--help"} & {*settings}:
         word, *settings = settings or [""]
         try:
-            return exercises().main(first, word, find(word), settings)
+            number = exercises("start").number_of(first, word, find(word))
+            return exercises(first).main(number, settings)
         except KeyboardInterrupt as stop:
             print("\nInterrupted.")
             return STATUS[type(stop)]

@@ -268,12 +268,16 @@ def chapter_2(student):
     }
     ends = {"encoder": (None, 3), "decoder": (None, 12)}
 
+    def outputs(parts):
+        return {name: getattr(part, "output_shape", type(part).__name__)
+                for name, part in parts.items()}
+
     def networks():
         settings = model.get_config()
         if not isinstance(settings, dict):
             return f"came {type(settings).__name__}, must be a dictionary"
         found = keras.saving.deserialize_keras_object(settings)
-        found = {name: getattr(part, "output_shape", part) for name, part in found.items()}
+        found = outputs(found)
         if found != ends:
             same = sorted(found, key=str) == sorted(ends)
             why = "each under the other's name" if same else "names that __init__ does not take"
@@ -281,8 +285,7 @@ def chapter_2(student):
 
     def from_config():
         copy = student.Sketch.from_config(model.get_config())
-        found = {name: getattr(copy, name, None) for name in ends}
-        found = {name: getattr(part, "output_shape", part) for name, part in found.items()}
+        found = outputs({name: getattr(copy, name, None) for name in ends})
         if type(copy).__name__ != "Sketch" or found != ends:
             why = "a model without the networks that were written down (chapter 2, Saving)"
             return f"came {type(copy).__name__} of {found}, must be Sketch of {ends}; probably {why}"
@@ -330,7 +333,8 @@ def chapter_4(student):
                                 keras.layers.Dense(12)])
     spread(encoder, decoder)
     x = some(6, 12)
-    _, reconstruction, kl = student.SketchVAE(encoder, decoder, 0.75, 5).compute_losses(x)
+    sketch = student.SketchVAE(encoder, decoder, 0.75, 5)
+    _, reconstruction, kl = sketch.compute_losses(tf.constant(x))
     z = np.array(tap.seen)
     epsilon = keras.random.normal((6, 3), seed=keras.random.SeedGenerator(5))
     mu, log_var = (np.float64(head) for head in encoder(x))
@@ -377,7 +381,7 @@ def chapter_4(student):
             return vae.negative_log_likelihood(x, decoder(z)) + 0.75 * kl
 
         return gradients_differ(
-            lambda: sketch.compute_losses(x)[0], lambda: vae.compute_losses(x)[0],
+            lambda: sketch.compute_losses(tf.constant(x))[0], lambda: vae.compute_losses(x)[0],
             vae.trainable_variables, known={DRAW: cut})
 
     def training():
