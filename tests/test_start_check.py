@@ -104,6 +104,7 @@ WRONG = [
     (4, "nats", "nats = tf.nn.softplus(tf.sigmoid(logits)) - x * tf.sigmoid(logits)", "nats",
      "A2-3)"),
     (4, "nats", "nats = x * logits - tf.nn.softplus(logits)", "nats", "A2-5)"),
+    (4, "nats", "nats = keras.losses.binary_crossentropy(x, logits, True)", "shapes", "A1-17)"),
     (4, "nats", "nats = (x - tf.sigmoid(logits)) ** 2", "nats", "A2-15)"),
     (4, "kl", "kl = -0.5 * tf.reduce_mean(1 + log_var - mu**2 - tf.exp(log_var), axis=1)", "kl",
      "C-1)"),
@@ -206,6 +207,7 @@ os._exit(0)
 """
 HUNGRY = "rows = bytearray(8 * 2**30)\n"
 DEEP = "def again(n):\n    return again(n + 1)\nagain(0)\n"
+DELETES = "import builtins\nfor name in dir(builtins):\n    delattr(builtins, name)\n"
 CLOSES = "import os\nos.closerange(0, 64)\n"
 TYPED = "input()\n"
 
@@ -223,7 +225,7 @@ def check(arguments, folder):
 def test_grading_survives_whatever_a_file_does(tmp_path):
     """None of them imports TensorFlow, so that the whole class takes as long as the loop."""
     sources = {
-        "closes": CLOSES, "deep": DEEP, "exit": EXIT, "forged": FORGED.format(
+        "closes": CLOSES, "deep": DEEP, "deletes": DELETES, "exit": EXIT, "forged": FORGED.format(
             names=checked.names_of(4)), "hungry": HUNGRY, "loop": LOOP, "raises": RAISES,
         "left": started.started(4), "quits": "import sys\nsys.exit()\n", "syntax": "kl = = 1\n",
         "typed": TYPED,
@@ -242,6 +244,7 @@ def test_grading_survives_whatever_a_file_does(tmp_path):
         "bytes": "filled in: UnicodeDecodeError",
         "closes": "runs: the file ended its process",
         "deep": "runs: line 2: RecursionError",
+        "deletes": "runs: the file ended its process",
         "exit": "runs: the file ended its process with exit status 0 before its checks were done",
         "forged": "runs: the file ended its process with exit status 0 before its",
         "hungry": "runs: line 1: ran out of memory",

@@ -225,7 +225,7 @@ def check(number, paths, seconds):
 
 
 def main(number, words):
-    """Do what `check`, the number of an exercise and the words after it say; return the exit status.
+    """Do what `check`, an exercise's number and the words after it say; return the exit status.
 
     Args:
         words: Files, and "seconds=…".

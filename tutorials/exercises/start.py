@@ -8,6 +8,7 @@ import ast
 import contextlib
 import os
 import pathlib
+import textwrap
 
 HERE = pathlib.Path(__file__).resolve().parent
 TUTORIALS = HERE.parent
@@ -119,25 +120,16 @@ def started(number, command="python tutorials"):
     """Return the source of an exercise for a student: without its lines, which words stand for."""
     source = solved(number)
     lines = source.splitlines()
-    for name, words in LINES[number].items():
-        node = statement(source, name)
-        indent = " " * node.col_offset
-        width = 96 - len(indent)
-        comment, line = [], ""
-        for word in words.split():
-            if len(line) + len(word) > width:
-                comment.append(line)
-                line = ""
-            line += f" {word}"
-        placeholder = "return ..." if isinstance(node, ast.Return) else f"{name} = ..."
-        comment = [f"{indent}#{line}" for line in [*comment, line]]
-        lines[node.lineno - 1 : node.end_lineno] = (
-            ["\n".join([*comment, indent + placeholder])] + [None] * (node.end_lineno - node.lineno)
-        )
-    head = f'"""Exercise of chapter {number}: write each line that holds `...` as its comment says.\n\n'
-    head += f"To check them, as often as you like: {command} check {number}\n"
+    nodes = {name: statement(source, name) for name in LINES[number]}
+    for name, node in sorted(nodes.items(), key=lambda item: -item[1].lineno):  # from the last
+        mark = f"{' ' * node.col_offset}# "
+        words = textwrap.wrap(LINES[number][name], 96, initial_indent=mark, subsequent_indent=mark)
+        left = "return ..." if isinstance(node, ast.Return) else f"{name} = ..."
+        lines[node.lineno - 1 : node.end_lineno] = [*words, f"{' ' * node.col_offset}{left}"]
+    head = f'"""Exercise of chapter {number}: write each line that holds `...` as its comment says.'
+    head += f"\n\nTo check them, as often as you like: {command} check {number}\n"
     head += f'They are explained in {chapter(number).name}.\n"""\n\n'
-    return head + "\n".join(line for line in lines if line is not None) + "\n"
+    return head + "\n".join(lines) + "\n"
 
 
 def start(number):
@@ -147,7 +139,8 @@ def start(number):
         SystemExit: It is there already, or cannot be written.
     """
     path = pathlib.Path(f"my_{number:02}.py").absolute()
-    with contextlib.suppress(ValueError):  # on another drive of Windows
+    command = f"python {TUTORIALS}"
+    with contextlib.suppress(ValueError):  # the folder is on another drive of Windows
         command = f"python {pathlib.Path(os.path.relpath(TUTORIALS)).as_posix()}"
     try:
         with open(path, "x", encoding="utf-8") as file:
