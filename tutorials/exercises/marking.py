@@ -61,10 +61,13 @@ def close(found, must):
     return np.allclose(found, must, rtol=3e-5, atol=3e-5)
 
 
-def numbers(array):
-    """Return the first three numbers of an array as words."""
-    flat = np.ravel(array)
-    return ", ".join(f"{value:.4g}" for value in flat[:3]) + (" …" if len(flat) > 3 else "")
+def apart(found, must):
+    """Return the first three numbers that differ between two arrays of one shape, as words."""
+    pairs = np.stack([np.ravel(found), np.ravel(must)])
+    pairs = pairs[:, ~np.isclose(*pairs, rtol=3e-5, atol=3e-5)]
+    more = " …" if pairs.shape[1] > 3 else ""
+    came, wanted = (", ".join(f"{value:.4g}" for value in part[:3]) + more for part in pairs)
+    return f"came {came}, must be {wanted}"
 
 
 def results(values, gradients, training):
@@ -97,7 +100,7 @@ def differ(found, must, known):
     """Return what is wrong with a value, or None."""
     if not close(found, must):
         named = mistake_of(np.asarray(found), known)
-        return f"came {numbers(found)}, must be {numbers(must)}{named}"
+        return f"{apart(found, must)}{named}"
 
 
 def gradients_differ(loss, loss_of_class, variables, unreached=DRAW, known={}):
@@ -123,7 +126,7 @@ def gradients_differ(loss, loss_of_class, variables, unreached=DRAW, known={}):
         if not close(gradient, wanted):
             named = mistake_of(flat(found), {
                 words: flat(gradients(other)) for words, other in known.items()})
-            return f"of {v.path}: came {numbers(gradient)}, must be {numbers(wanted)}{named}"
+            return f"of {v.path}: {apart(gradient, wanted)}{named}"
 
 
 def flat(arrays):

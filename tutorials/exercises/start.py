@@ -37,8 +37,8 @@ LINES = {
         "kl": "KL of each example in nats, (batch,): a sum over the latent variables.",
     },
     5: {
-        "self.beta": "β: it is 0 at first, and a traced step must see each new value; the optimizer "
-                     "leaves it alone.",
+        "self.beta": "β: it is 0 at first, and a traced step must see each new value; the "
+                     "optimizer leaves it alone.",
         "beta": "β in this epoch: it rises in a straight line from 0 to the target, which it "
                 "reaches in epoch number self.epochs and keeps.",
         "loss": "The loss of each example, (batch,): both parts, the second weighted.",
@@ -57,13 +57,13 @@ LINES = {
                  "weights do not vanish.",
     },
     16: {
-        "labelled": "The loss of an image with its label, (batch,): the cost of this label, log 10, "
-                    "and the weighted cross-entropy of the classifier.",
-        "unlabelled": "The loss U(x) of an image without a label, (batch,): a mean over the labels.",
+        "labelled": "The loss of an image with its label, (batch,): the cost of this label, "
+                    "log 10, and the weighted cross-entropy of the classifier.",
+        "unlabelled": "U(x), the loss of an image without a label, (batch,): a mean over labels.",
         "loss": "For each image the one of the two that counts, (batch,).",
     },
     17: {
-        "log_pi": "The logarithms of the clusters' weights π, (clusters,); the weights add up to 1.",
+        "log_pi": "The logarithms of the clusters' weights π, (clusters,); the π add up to 1.",
         "kl_each": "The KL of q(z | x) to the normal of each cluster, in nats, (batch, clusters).",
         "kl": "The kl_loss of chapter 17, (batch,): it is least for the best q(c | x).",
     },
