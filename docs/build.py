@@ -129,6 +129,8 @@ def chapter_page(path):
     else:
         how = f"`python tutorials {path.stem}`"
     told = f"Run it yourself: {how}, {minutes}, after [two lines of installing](../start.md)."
+    if number in runner.exercises("start").LINES:
+        told += f" An [exercise](../start.md#do-an-exercise): `python tutorials start {number}`."
     told += " A0 to A4 are [the five articles](../articles.md)."
     title, _, rest = page.cells[0].source.partition("\n")
     bar = f"::::{{div}} ways\n{' · '.join(ways)}\n::::\n\n{told}"

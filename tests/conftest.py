@@ -23,6 +23,7 @@ SLOW = {
     "test_interrupted",
     "test_runner",
     "test_site",
+    "test_start_check",
     "test_tutorials",
     "test_a_fresh_process_predicts_the_same_and_resumes_to_the_bit",
     "test_a_sketch_trains_as_the_class_does",

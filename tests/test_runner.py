@@ -36,6 +36,7 @@ def small_course(folder, ends):
     tutorials = folder / "tutorials"
     tutorials.mkdir()
     shutil.copy(TUTORIALS / "__main__.py", tutorials)
+    shutil.copytree(TUTORIALS / "exercises", tutorials / "exercises")  # which the list names
     for number, (name, end) in enumerate(ends.items(), start=1):
         source = CHAPTER.format(number=number, name=name, end=end)
         (tutorials / f"{name}.py").write_text(source, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import importlib.util
 import os
 import pathlib
 import re
@@ -17,7 +18,9 @@ import _thread
 HERE = pathlib.Path(__file__).parent
 USAGE = """\
 python tutorials [CHAPTER | all] [PARAMETER=VALUE … | --help]
-python tutorials notebook CHAPTER [answers=yes] [PARAMETER=VALUE …]"""
+python tutorials notebook CHAPTER [answers=yes] [PARAMETER=VALUE …]
+python tutorials start CHAPTER
+python tutorials check CHAPTER [seconds=60] [FILE …]"""
 
 
 class Terminated(KeyboardInterrupt):
@@ -373,6 +376,15 @@ def write_notebook(path, settings):
     print("Open it in Jupyter or VS Code, in the environment where the course is installed.")
 
 
+def exercises(name):
+    """Return the module "start" or "check" of the exercises."""
+    path = HERE / "exercises" / f"{name}.py"
+    specification = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
 def title_of(path):
     """Return the title of a chapter, without its number, or of a page."""
     return re.search(r"^# # (?:\d+\. )?(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)[1]
@@ -389,7 +401,10 @@ def listing():
         lines.append(f"     {title_of(path)}: python tutorials {path.stem}")
     lines += ["", "Minutes were measured on MNIST, on two cores.",
               "`notebook` writes a chapter as a notebook for students, without the folded answers;",
-              "with answers=yes it has them."]
+              "with answers=yes it has them.",
+              "`start` writes an exercise, a file with three lines to fill in, and `check` checks it:",
+              f"chapters {', '.join(map(str, exercises('start').LINES))}. With several files it prints a "
+              "table of the class."]
     return "\n".join(lines)
 
 
@@ -411,8 +426,18 @@ def main(arguments):
     as_notebook = first == "notebook"
     if as_notebook:
         first, *settings = settings or ["--help"]
+    if first in ("start", "check") and not {"-h", "--help"} & {*settings}:
+        word, *settings = settings or [""]
+        try:
+            number = exercises("start").number_of(first, word, find(word))
+            return exercises(first).main(number, settings)
+        except KeyboardInterrupt as stop:
+            print("\nInterrupted.")
+            return STATUS[type(stop)]
     path = find(first)
-    if {"-h", "--help"} & {first, *settings} and (path or first in ("-h", "--help", "all")):
+    if {"-h", "--help"} & {first, *settings} and (
+        path or first in ("-h", "--help", "all", "start", "check")
+    ):
         print(parameters_of(path) if path else listing())
         return 0
     if as_notebook and path:
