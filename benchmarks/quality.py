@@ -34,6 +34,9 @@ RUNS = {
     "vade": ("clusters.py", ["--vade", "--neighbors=20"]),
     "labels": ("labels.py", ["--labels=100"]),
     "more labels": ("labels.py", ["--labels", "600", "1000", "3000"]),
+    "pixels": ("labels.py", [
+        "--pixels", "--labels", "100", "600", "1000", "3000", "--epochs=5", "--draws=3",
+    ]),
 }
 
 # The table: run, measure as in the chapter's closing table, text, digits, published, differences.
