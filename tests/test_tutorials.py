@@ -196,6 +196,13 @@ def test_a_page_shows_what_it_promises(page, tmp_path, monkeypatch):
         assert ends["6: digits that appear at the end, fair"] >= 9
         few, many = (ends[f"8: test −ELBO, {num} images, nats"] for num in (50, 1200))
         assert few > many + 10
+        # diagnose finds something in each failure, and nothing in a sound run.
+        words = "9: errors and warnings, "
+        told = {measure.split(", ")[2]: count for measure, count in ends.items()
+                if measure.startswith(words)}
+        nothing = {name for name, count in told.items() if count == 0}
+        assert len(told) == 13 and nothing == {
+            "warm-up", "sums", "output is log σ²", "0 to 1", "fair"}, told
 
 
 def begin(arguments, folder):

@@ -277,6 +277,8 @@ run.finish(data, {
 #
 # ## Exercises
 #
+# Write its central lines yourself: `python tutorials start 1`, and then `check 1`.
+#
 # 1. Predict first: what happens to both errors with eight numbers? Then run
 #    `python tutorials 1 code_dim=8 epochs=10`. And with two?
 #    <details><summary>Answer</summary>

@@ -275,6 +275,8 @@ run.finish(data, {
 #
 # ## Exercises
 #
+# Write its central lines yourself: `python tutorials start 2`, and then `check 2`.
+#
 # 1. Predict first: what does `encoding_dim=256` do to the error? Run
 #    `python tutorials 2 encoding_dim=256`.
 #    <details><summary>Answer</summary>

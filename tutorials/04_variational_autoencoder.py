@@ -358,6 +358,8 @@ run.finish(data, {
 #
 # ## Exercises
 #
+# Write its central lines yourself: `python tutorials start 4`, and then `check 4`.
+#
 # 1. Predict first: what do `beta=0.0` and `beta=10.0` do to copies, drawn digits and both
 #    losses? Run `python tutorials 4 beta=0.0` and `python tutorials 4 beta=10.0`.
 #    <details><summary>Answer</summary>

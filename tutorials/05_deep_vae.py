@@ -294,6 +294,8 @@ run.finish(data, {
 #
 # ## Exercises
 #
+# Write its central lines yourself: `python tutorials start 5`, and then `check 5`.
+#
 # 1. Predict first: which digits survive at `high_beta=20.0`? Run
 #    `python tutorials 5 high_beta=20.0`.
 #    <details><summary>Answer</summary>

@@ -363,6 +363,8 @@ run.finish(data, {
 #
 # ## Exercises
 #
+# Write its central lines yourself: `python tutorials start 8`, and then `check 8`.
+#
 # 1. Predict first: do A4-3's losses make images alike at a fifth of the learning rate, too? Run
 #    `python tutorials 8 learning_rate=0.0002`.
 #    <details><summary>Answer</summary>

@@ -295,6 +295,8 @@ run.finish(data, {
 #
 # ## Exercises
 #
+# Write its central lines yourself: `python tutorials start 13`, and then `check 13`.
+#
 # 1. Predict first: with `num_importance_samples=5`, what becomes of −ELBO and −bound? Run
 #    `python tutorials 13 num_importance_samples=5`.
 #    <details><summary>Answer</summary>

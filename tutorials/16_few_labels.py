@@ -310,6 +310,8 @@ run.finish(data, values)
 #
 # ## Exercises
 #
+# Write its central lines yourself: `python tutorials start 16`, and then `check 16`.
+#
 # 1. Leave the cross-entropy out: `python tutorials 16 alpha=0.0`. The bound alone trains
 #    $q(y \mid x)$ on no label directly. Will the error of M1+M2 stay near its own, or go to
 #    that of the classifier alone?

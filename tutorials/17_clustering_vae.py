@@ -310,6 +310,8 @@ run.finish(data, values)
 #
 # ## Exercises
 #
+# Write its central lines yourself: `python tutorials start 17`, and then `check 17`.
+#
 # 1. The paper's normals have no correlations: `python tutorials 17 covariance_type=diag`.
 #    Predict the accuracies from the three starts.
 #    <details><summary>Answer</summary>

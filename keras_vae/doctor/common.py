@@ -17,6 +17,13 @@ def packed(model, parts):
     return tuple(tf.convert_to_tensor(part) for part in parts)
 
 
+def batch_of(data):
+    """Return 512 examples of all parts of the data; fewer are repeated."""
+    # Evenly, since data may be sorted.
+    rows = np.linspace(0, len(data[0]) - 1, min(512, len(data[0]))).astype(int)
+    return tuple(part[np.resize(rows, 512)] for part in data)
+
+
 def steps_done(model):
     """Return how many steps the model was trained, or None where nothing tells."""
     optimizers = [value for value in (vars(model).values() if model is not None else ())
@@ -42,8 +49,8 @@ def of_data(data, test):
     if test is None:
         return
     flat = [np.ascontiguousarray(parts[0]).reshape(len(parts[0]), -1) for parts in (data, test)]
-    known = {row.tobytes() for row in flat[0]}
-    share = np.mean([row.astype(flat[0].dtype).tobytes() in known for row in flat[1]])
+    known = {hash(row.tobytes()) for row in flat[0]}
+    share = np.mean([hash(row.tobytes()) in known for row in flat[1].astype(flat[0].dtype)])
     if share > 0.01:
         yield found("validation images among training images", "error", f"{share:.0%}", "0 %")
     spread = [max(rows.std(), 1e-12) for rows in flat]
@@ -68,7 +75,7 @@ def of_learning(seen, networks):
     for role, network in networks.items():
         gradients = [seen.gradients.get(id(v)) for v in network.trainable_variables]
         missing = sum(g is None for g in gradients)
-        if not any(g is not None and np.any(g != 0) for g in gradients):
+        if missing == len(gradients):
             yield found(f"{role} does not learn", "error", f"0 of {len(gradients)} arrays", "all")
         elif missing:
             value = f"{missing} of {len(gradients)} arrays of the {role}"
@@ -79,17 +86,29 @@ def of_dead_units(networks):
     """Yield the share of ReLUs that no input moves; networks is {role: (network, inputs)}."""
     for role, (network, x) in networks.items():
         layers = [layer for layer in getattr(network, "layers", ())
-                  if getattr(layer, "activation", None) is keras.activations.relu]
+                  if getattr(layer, "activation", None) is keras.activations.relu
+                  or isinstance(layer, keras.layers.ReLU)]
+        seen = {}  # {place of a layer: its greatest outputs, one for each unit}
+
+        def spied(i, call):
+            def spy(*args, **kwargs):
+                output = call(*args, **kwargs)
+                values = np.asarray(output)
+                seen[i] = values.reshape(-1, values.shape[-1]).max(axis=0)
+                return output
+            return spy
+
+        for i, layer in enumerate(layers):
+            object.__setattr__(layer, "call", spied(i, layer.call))
         try:
-            values = keras.Model(network.input, [layer.output for layer in layers])(x)
-            values = [np.asarray(v) for v in tf.nest.flatten(values)]
-        except Exception:  # a subclass has no inner outputs
-            continue
-        dead = [float(np.mean(np.all(v.reshape(-1, v.shape[-1]) <= 0, axis=0))) for v in values]
-        if dead and max(dead) > 0.5:
-            level = "warning" if max(dead) == 1 else "note"
-            yield found("dead units", level, f"{max(dead):.0%} of a layer of the {role}",
-                        "below 50 %")
+            network(x, training=False)
+        finally:
+            for layer in layers:
+                object.__delattr__(layer, "call")
+        dead = max((float(np.mean(greatest <= 0)) for greatest in seen.values()), default=0)
+        if dead > 0.5:
+            yield found("dead units", "error" if dead == 1 else "note",
+                        f"{dead:.0%} of a layer of the {role}", "below 50 %")
 
 
 def of_copies(drawn, x, test):

@@ -143,12 +143,12 @@ TEXTS = {
     "codes far from the prior": (
         "Copies may be good, but what is drawn from the prior falls where no code is.",
         "β = 1, longer training, or a mixture fitted to the codes.", "gallery 7"),
+    "no better than the mean image": (
+        "Copying the mean image is as good.", "Train longer; look at the errors first.", ""),
     "unused latent variables": (
         "They cost nothing and tell nothing; usual at β = 1.", "Nothing: fewer would do.", ""),
     "dead units": (
         "A ReLU that is never above 0 learns no more.", "A smaller learning rate.", ""),
-    "no better than the mean image": (
-        "Copying the mean image is as good.", "Train longer; look at the errors first.", ""),
     "no better than PCA": (
         "A linear model with as many numbers copies as well.", "Train longer.", ""),
     "an autoencoder": (

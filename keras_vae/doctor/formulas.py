@@ -85,11 +85,30 @@ def fit(measured, formulas, intercept=()):
             continue
         columns = np.stack([values[good], np.ones(good.sum())], 1)[:, : 1 + (name in intercept)]
         weights = np.linalg.lstsq(columns, measured[good], rcond=None)[0]
-        apart = np.linalg.norm(columns @ weights - measured[good])
-        residual = apart / max(np.linalg.norm(measured[good]), 1e-30)
+        # Great values must not drown the small ones.
+        scale = np.median(np.abs(measured[good])) + np.abs(measured[good])
+        apart = np.linalg.norm((columns @ weights - measured[good]) / scale)
+        residual = apart / max(np.linalg.norm(measured[good] / scale), 1e-30)
         if residual < best[2]:
             best = name, float(weights[0]), float(residual)
     return best
+
+
+def fit_two(measured, squares, logarithm):
+    """Return the prior's variance if the KL is one to N(0, variance · I), or None.
+
+    Args:
+        measured: Gradients, (num,).
+        squares, logarithm: Those of the two parts of a KL, (num,) each.
+    """
+    if not np.isfinite(measured).all():
+        return None
+    scale = np.median(np.abs(measured)) + np.abs(measured)
+    columns = np.stack([squares, logarithm], 1) / scale[:, None]
+    (a, b), _, _, _ = np.linalg.lstsq(columns, measured / scale, rcond=None)
+    apart = np.linalg.norm(columns @ [a, b] - measured / scale)
+    good = apart < 0.1 * np.linalg.norm(measured / scale) and a > 0 and b > 0
+    return b / a if good else None
 
 
 def near(value, wanted, tolerance=0.04):
@@ -111,6 +130,11 @@ KLS = {
     "a log-deviation": lambda m, h: 0.5 * (m**2 + tf.exp(2 * h) - 1 - 2 * h),
     "a deviation": lambda m, h: 0.5 * (m**2 + h**2 - 1 - 2 * tf.math.log(h)),
     "a variance": lambda m, h: 0.5 * (m**2 + h - 1 - tf.math.log(h)),
+    # By draws, log q(z) − log p(z): the density takes the head for one thing, the draw for another.
+    "of draws that take it for a log-deviation": lambda m, h: 0.5 * (
+        m**2 + tf.exp(2 * h) - tf.exp(h) - h),
+    "of draws that take it for a log-variance": lambda m, h: 0.5 * (
+        m**2 + tf.exp(h) - tf.exp(-h) - 2 * h),
     "KL(p ‖ q)": lambda m, h: 0.5 * ((m**2 + 1) * tf.exp(-h) - 1 + h),
     "the square of the mean alone": lambda m, h: 0.5 * m**2 + 0 * h,
     "no logarithm of the variance": lambda m, h: 0.5 * (m**2 + tf.exp(h)),
@@ -134,7 +158,6 @@ RECONSTRUCTIONS = {
     "logits that are a sigmoid's": lambda x, o: tf.nn.softplus(tf.sigmoid(o)) - x * tf.sigmoid(o),
     "a mean": lambda x, o: 0.5 * (x - o) ** 2,
     "a mean before a sigmoid": lambda x, o: 0.5 * (x - tf.sigmoid(o)) ** 2,
-    "a median": lambda x, o: abs(x - o),
 }
 
 # What a discriminator's output o may be taken for: the loss of a real and of a generated image.

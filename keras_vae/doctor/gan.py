@@ -5,7 +5,7 @@ import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from keras_vae.doctor.common import failed, of_copies, of_learning, packed, steps_done
+from keras_vae.doctor.common import batch_of, failed, of_copies, of_learning, packed, steps_done
 from keras_vae.doctor.findings import found
 from keras_vae.doctor.formulas import VERDICTS, constant, derivatives, got, put, slope
 
@@ -14,10 +14,9 @@ def of_a_gan(networks, model, probe, data, test):
     """Return what is wrong with a GAN."""
     generator, discriminator = networks["generator"], networks["discriminator"]
     x = data[0]
-    rows = np.linspace(0, len(x) - 1, min(512, len(x))).astype(int)
-    parts = tuple(part[rows] for part in data)
+    parts = batch_of(data)
     rng = np.random.default_rng(0)
-    noise = rng.standard_normal((len(rows), *generator.input_shape[1:])).astype("float32")
+    noise = rng.standard_normal((512, *generator.input_shape[1:])).astype("float32")
     findings, upwards = [], True
     with probe:
         batch = packed(model, parts)
@@ -60,7 +59,7 @@ def of_reach(x, low, high):
     if least < low - 0.01 or greatest > high + 0.01:
         yield found("data out of range", "error", value, sound)
     elif least > low + 0.4 * (high - low):
-        yield found("data out of range", "warning", value, sound)
+        yield found("data on another scale", "warning", value, sound)
 
 
 def of_directions(seen, generator, discriminator, x, noise):
@@ -125,9 +124,10 @@ def of_the_verdict(probe, batch, discriminator, x):
 
 def of_the_drawings(generator, discriminator, upwards, x, test, noise, steps):
     """Yield what the generated images of the model as it stands tell."""
+    fakes = np.asarray(generator.predict(noise, verbose=0), "float32")
+    yield from of_copies(fakes, x, test)
     if steps == 0:
         return
-    fakes = np.asarray(generator.predict(noise, verbose=0), "float32")
     if fakes.std() < 0.3 * x.std() and steps is None:
         return  # as before any training
     real = x[np.random.default_rng(1).permutation(len(x))[: len(fakes)]]
@@ -147,4 +147,3 @@ def of_the_drawings(generator, discriminator, upwards, x, test, noise, steps):
     if kinds < 0.1 * usual:
         yield found("mode collapse", level,
                     f"{len(drawn)} drawings are nearest to {kinds} images", f"{usual} or so")
-    yield from of_copies(fakes, x, test)

@@ -8,20 +8,18 @@ import tensorflow as tf
 from sklearn.decomposition import PCA
 
 from keras_vae.doctor.common import (
-    failed, of_copies, of_dead_units, of_learning, packed, steps_done,
+    batch_of, failed, of_copies, of_dead_units, of_learning, packed, steps_done,
 )
 from keras_vae.doctor.findings import found
 from keras_vae.doctor.formulas import (
-    DEVIATIONS, KLS, RECONSTRUCTIONS, constant, derivatives, fit, got, near, put, slope,
+    DEVIATIONS, KLS, RECONSTRUCTIONS, constant, derivatives, fit, fit_two, got, near, put, slope,
 )
 
 
 def of_a_vae(networks, model, probe, data, test):
     """Return what is wrong with a VAE or an autoencoder."""
     encoder, decoder = networks["encoder"], networks["decoder"]
-    num = min(512, len(data[0]), *([len(test[0])] if test else []))
-    rows = np.linspace(0, len(data[0]) - 1, num).astype(int)  # data may be sorted
-    parts = tuple(part[rows] for part in data)
+    parts = batch_of(data)
     findings = []
     with probe:
         batch, inputs, seen = packed(model, parts), parts[0], None
@@ -52,6 +50,8 @@ def of_a_vae(networks, model, probe, data, test):
 
         heads = heads_of(encoder(inputs, training=False))
         variational = len(heads) == 2
+        if variational and np.array_equal(*heads):
+            findings.append(found("not two heads", "error", "the second is the first", "2"))
         if seen is not None:
             findings += of_learning(seen, networks)
         if not variational:
@@ -60,7 +60,15 @@ def of_a_vae(networks, model, probe, data, test):
             findings.append(found("not two heads", "error", "1", "2") if claims else
                             found("an autoencoder", "note", "one head", "two, for a VAE"))
         likelihood, reading = None, "a log-variance"
-        if seen is not None:
+        # Without any gradient there is nothing to compare.
+        cut = {f.name for f in findings} & {"encoder does not learn", "decoder does not learn"}
+        given = set().union(*seen.moved) if seen is not None else set()
+        if "decoder does not learn" in cut and given & {id(v) for v in decoder.trainable_variables}:
+            value = "no gradient of the loss leads to the decoder"
+            findings.append(found("reconstruction missing", "error", value, "one does"))
+        if variational and seen is not None and not cut:
+            findings += of_a_frozen_head(probe, encoder, inputs, heads_of)
+        if seen is not None and not cut:
             with probe.changed():
                 # What else the model learns, such as log-variances of x, is 0, too.
                 for v in getattr(model, "trainable_variables", ()):
@@ -79,6 +87,23 @@ def of_a_vae(networks, model, probe, data, test):
     findings += of_the_codes(networks, heads_of, z_shape, inputs, model, data, test, likelihood,
                              reading)
     return findings
+
+
+def of_a_frozen_head(probe, encoder, inputs, heads_of):
+    """Yield whether weights that move the second head alone are kept from learning."""
+    with probe.changed():
+        before = [np.array(head) for head in heads_of(encoder(inputs[:2], training=False))]
+        for v in encoder.non_trainable_variables:
+            if not v.shape or not np.issubdtype(np.dtype(v.dtype), np.floating):
+                continue
+            kept = keras.ops.convert_to_numpy(v).copy()
+            v.assign(kept + 1)
+            after = heads_of(encoder(inputs[:2], training=False))
+            v.assign(kept)
+            if [np.array_equal(a, b) for a, b in zip(before, after)] == [True, False]:
+                yield found("log-variance head does not learn", "error", "its weights are frozen",
+                            "they learn")
+                return
 
 
 def accepts(probe, batch):
@@ -109,14 +134,13 @@ def of_the_reconstruction(probe, batch, decoder, z_shape, parts):
     if target is None:
         return [found("not looked at", "note", "the reconstruction loss: x is of another shape",
                       "")], None, 0
-    target = target[:: max(1, len(target) // 64)].astype("float64")  # (64 or so, …)
+    target = target.mean(axis=0, dtype="float64", keepdims=True)  # all of x that a gradient holds
     measured, formulas, ends = [], {name: [] for name in RECONSTRUCTIONS}, []
     for value in (-4.0, -1.0, 0.2, 0.5, 0.8, 3.0):
         o, by_bias = slope(bias, value, output)  # (1, …)
         measured.append(got(probe(batch), bias))
-        by_output = derivatives(RECONSTRUCTIONS, target, np.broadcast_to(o, target.shape), by=1)
-        for name, by in by_output.items():
-            formulas[name].append(float(np.sum(by.mean(axis=0) * by_bias[0])))
+        for name, by_output in derivatives(RECONSTRUCTIONS, target, o, by=1).items():
+            formulas[name].append(float(np.sum(by_output * by_bias)))
         ends.append(float(o.mean()))
     put(bias, 0.0)
     measured = np.array(measured)
@@ -174,107 +198,125 @@ def of_the_heads(probe, batch, networks, inputs, heads_of, model, a, likelihood)
 
     All weights are 0 here but the last biases: each head is a constant, m and h.
     """
-    encoder, findings, reading = networks["encoder"], [], "a log-variance"
+    encoder = networks["encoder"]
     mean, second = constant(encoder, inputs, heads_of)
     if mean is None or second is None:
         value = "noise and KL: no bias moves a head alone"
-        return [found("not looked at", "note", value, "")], reading
+        return [found("not looked at", "note", value, "")], "a log-variance"
 
-    def heads_now():
+    def heads():
         outputs = heads_of(encoder(inputs[:1], training=False))
         return [np.asarray(head, "float64") for head in outputs]
 
-    def heads(m, h):
+    def at(m, h):
         put(mean, m)
         put(second, h)
-        return heads_now()
+        return heads()
 
-    low = heads(-1.0, 0.0)[0].mean()
+    findings = []
+    low = at(-1.0, 0.0)[0].mean()
     if low >= 0:
         value = f"never below {low:.2g}"
         findings.append(found("mean cannot be negative", "error", value, "half of the codes"))
-    least, greatest = heads(0.0, -4.0)[1].mean(), heads(0.0, 4.0)[1].mean()
-    width = heads(0.0, 0.0)[0].shape[-1]
-    measured, points, slopes, spreads, draws = [], [], [], [], None
+    ends = at(0.0, -4.0)[1].mean(), at(0.0, 4.0)[1].mean()
+    latent_shape = at(0.0, 0.0)[0].shape[1:]
+    # The gradients of both biases, and the deviation of z, at some values of the heads.
+    measured, points, slopes, spreads = [], [], [], []
     for m, h in ((0.7, 0.5), (-1.5, 0.5), (0.0, 0.5), (0.0, 1.0), (0.0, 2.0), (0.0, -1.0)):
         put(second, h)
-        m, by_mean = slope(mean, m, lambda: heads_now()[0])
-        h, by_second = slope(second, h, lambda: heads_now()[1])
+        m, by_mean = slope(mean, m, lambda: heads()[0])
+        h, by_second = slope(second, h, lambda: heads()[1])
         seen = probe(batch)
         measured += [got(seen, mean), got(seen, second)]
         points.append((m.mean(), h.mean()))
         slopes += [by_mean[0].sum(), by_second[0].sum()]
-        if seen.calls["decoder"]:
-            draws = seen.calls["decoder"][0][0][..., :width] - m.mean()
-            spreads.append(float(np.std(draws)))
-    points = np.array(points).T  # (2, num)
+        spreads += [float(np.std(z[..., : latent_shape[-1]] - m.mean()))
+                    for z, _ in seen.calls["decoder"][:1]]
+    points, measured = np.array(points).T, np.array(measured)  # (2, num) and (2 num,)
     by = [derivatives(KLS, *points, by=i) for i in (0, 1)]
     formulas = {name: np.stack([b[name] for b in by], 1).ravel() * slopes for name in KLS}
     drawn = None
-    if draws is not None:
-        heads(0.0, 0.5)
-        pair = [probe(batch).calls["decoder"][0][0][..., :width] for _ in range(2)]
+    if spreads:
+        at(0.0, 0.5)
+        pair = [probe(batch).calls["decoder"][0][0][..., : latent_shape[-1]] for _ in range(2)]
         new, drawn = of_the_noise(pair, points[1], np.array(spreads))
         findings += new
-    measured = np.array(measured)
-    heads(0.0, 0.0)
-    scale = np.nanmax(np.abs(formulas["a log-variance"]))
-    if not np.any(np.abs(np.nan_to_num(measured, nan=1.0)) > 1e-7 * scale):
-        name, b, residual = "none", 0.0, 0.0
-    else:
-        name, b, residual = fit(measured, formulas)
-    # A decoder that listens to z: does what it does to the loss reach the heads?
-    heads(0.7, 0.5)
-    alone, rng = got(probe(batch), mean), np.random.default_rng(0)
-    for v in networks["decoder"].trainable_variables:
-        v.assign(rng.normal(0, 0.3, v.shape))
-    if a and near(got(probe(batch), mean), alone, 1e-5):
+    if a and not reaches(probe, batch, networks["decoder"], mean, at):
         findings.append(found("reconstruction does not reach the encoder", "error",
                               "gradient by z_mean 0", "not 0"))
-    for v in networks["decoder"].trainable_variables:
-        v.assign(np.zeros(v.shape))
-    heads(0.0, 0.0)
+    at(0.0, 0.0)
     stated, attribute = stated_beta(model)
-    if name == "none" and residual == 0.0:
-        if stated == 0:
-            findings.append(found("beta far from 1", "note", f"{attribute} is 0", "1"))
-        else:
-            findings.append(found("KL missing", "error", "gradient 0", "not 0"))
-    elif residual > 0.1:
-        findings.append(found("loss not recognised", "note", "the KL", "from N(0, I)"))
-    else:
-        readings = set(DEVIATIONS) & set(KLS)
-        if name not in readings:
-            value = f"{name}, {b:.3g} times"
-            findings.append(found("KL between the wrong distributions", "error", value,
-                                  "KL(q(z | x) ‖ N(0, I))"))
-        elif drawn in readings and drawn != name:
-            if name == "a log-variance":
-                value = f"the deviation takes it for {drawn}, the KL for a log-variance"
-                findings.append(found("draws take the head for something else", "error", value,
-                                      "exp(h / 2)"))
-            else:
-                value = f"the KL takes it for {name}, the draws for {drawn}"
-                findings.append(found("KL takes the head for something else", "error", value,
-                                      "a log-variance"))
-        elif name in ("a variance", "a deviation") and least < 0:
-            value = f"for {name}, and it may be {least:.2g}"
-            findings.append(found("KL takes the head for something else", "error", value,
-                                  "above 0, or a logarithm"))
-        if name in readings:
-            reading = name
-        if reading.startswith("a log") and (least > -0.5 or greatest < 0.5):
-            value = f"{least:.2g} to {greatest:.2g}"
-            findings.append(found("log-variance is bounded", "error", value, "−4 to 4, at least"))
-        if b < 0 < a:
-            findings.append(found("KL of the wrong sign", "error", f"weight {b:.3g}", "above 0"))
-        elif a > 0:
-            latents = int(np.prod(heads(0.0, 0.0)[0].shape[1:]))
-            findings += of_the_weights(a, b, likelihood, latents, stated)
+    new, reading, b = of_the_kl(measured, formulas, drawn, ends, stated)
+    findings += new
+    if b < 0 < a:
+        findings.append(found("KL of the wrong sign", "error", f"weight {b:.3g}", "above 0"))
+    elif b and a > 0:
+        findings += of_the_weights(a, b, likelihood, int(np.prod(latent_shape)), stated)
     if attribute and b:
         agrees = near(b, stated, 0.1) or near(b / a if a else b, stated, 0.1)
-        findings += of_beta(probe, batch, model, attribute, stated, agrees, mean, heads)
+        findings += of_beta(probe, batch, model, attribute, stated, agrees, mean, at)
     return findings, reading
+
+
+def reaches(probe, batch, decoder, mean, at):
+    """Return whether what a decoder that listens to z does to the loss reaches the mean."""
+    at(0.7, 0.5)
+    alone, rng = got(probe(batch), mean), np.random.default_rng(0)
+    for v in decoder.trainable_variables:
+        v.assign(rng.normal(0, 0.3, v.shape))
+    together = got(probe(batch), mean)
+    for v in decoder.trainable_variables:
+        v.assign(np.zeros(v.shape))
+    return not near(together, alone, 1e-5)
+
+
+def of_the_kl(measured, formulas, drawn, ends, stated):
+    """Return findings, what the second head stands for, and the weight of the KL, 0 if unknown.
+
+    Args:
+        measured: Gradients of the biases of both heads, (num,).
+        formulas: {name: those of a formula of KLS}.
+        drawn: What the head is taken for in the draws, or None.
+        ends: Least and greatest value of the head, for a bias from −4 to 4.
+        stated: The weight that the model states, or None.
+    """
+    reading = "a log-variance"
+    scale = np.nanmax(np.abs(formulas[reading]))
+    if not np.any(np.abs(np.nan_to_num(measured, nan=1.0)) > 1e-7 * scale):
+        if stated == 0:
+            return [found("beta far from 1", "note", "0", "1")], reading, 0
+        return [found("KL missing", "error", "gradient 0", "not 0")], reading, 0
+    name, b, residual = fit(measured, formulas)
+    if residual > 0.1:
+        squares = formulas["no logarithm of the variance"]
+        variance = fit_two(measured, squares, formulas[reading] - squares)
+        if variance:
+            return [found("KL between the wrong distributions", "error",
+                          f"a prior of variance {variance:.3g}", "1")], reading, 0
+        return [found("loss not recognised", "note", "the KL", "from N(0, I)")], reading, 0
+    findings, readings = [], set(DEVIATIONS) & set(KLS)
+    if name.startswith("of draws that take"):
+        findings.append(found("draws take the head for something else", "error",
+                              f"the KL is one {name}", "exp(h / 2)"))
+    elif name not in readings:
+        findings.append(found("KL between the wrong distributions", "error",
+                              f"{name}, {b:.3g} times", "KL(q(z | x) ‖ N(0, I))"))
+    elif drawn in readings and drawn != name == reading:
+        value = f"the deviation takes it for {drawn}, the KL for a log-variance"
+        findings.append(found("draws take the head for something else", "error", value,
+                              "exp(h / 2)"))
+    elif drawn in readings and drawn != name:
+        value = f"the KL takes it for {name}, the draws for {drawn}"
+        findings.append(found("KL takes the head for something else", "error", value, reading))
+    elif name in ("a variance", "a deviation") and ends[0] < 0:
+        value = f"for {name}, and it may be {ends[0]:.2g}"
+        findings.append(found("KL takes the head for something else", "error", value,
+                              "above 0, or a logarithm"))
+    reading = name if name in readings else reading
+    if reading.startswith("a log") and (ends[0] > -0.5 or ends[1] < 0.5):
+        value = f"{ends[0]:.2g} to {ends[1]:.2g}"
+        findings.append(found("log-variance is bounded", "error", value, "−4 to 4, at least"))
+    return findings, reading, b
 
 
 def of_the_noise(pair, second_heads, spreads):
@@ -301,8 +343,8 @@ def of_the_noise(pair, second_heads, spreads):
     for name, deviation in DEVIATIONS.items():
         with np.errstate(invalid="ignore"):
             ratio = (spreads / deviation(second_heads))[good]
-        ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
-        apart = np.ptp(np.log(ratio)) if len(ratio) > 2 else np.inf
+        fits = len(ratio) > 2 and (np.isfinite(ratio) & (ratio > 0)).all()
+        apart = np.ptp(np.log(ratio)) if fits else np.inf
         if apart < best[2]:
             best = name, float(np.median(ratio)), float(apart)
     name, factor, apart = best
@@ -358,9 +400,9 @@ def stated_beta(model):
     return None, None
 
 
-def of_beta(probe, batch, model, attribute, stated, agrees, mean, heads):
+def of_beta(probe, batch, model, attribute, stated, agrees, mean, at):
     """Yield whether the weight of the KL that the model states is the one that the step has."""
-    heads(1.0, 1.0)
+    at(1.0, 1.0)
     before = got(probe(batch), mean)
     value, wanted = getattr(model, attribute), 3 * stated + 1
     try:
@@ -406,8 +448,11 @@ def of_the_codes(networks, heads_of, z_shape, inputs, model, data, test, likelih
             level = "note" if gap < 3 or steps is not None and steps < 300 else "warning"
             yield found("codes far from the prior", level, f"{gap:.2g} nats a latent variable",
                         "below 1")
-    yield from of_dead_units({"encoder": (encoder, x), "decoder": (decoder, z)})
-    if not plain or z.shape[1:] != tuple(z_shape):
+    yield from of_dead_units({"encoder": (encoder, x)})
+    if z.shape[1:] != tuple(z_shape):  # the decoder takes more than a code
+        return
+    yield from of_dead_units({"decoder": (decoder, z.astype("float32"))})
+    if not plain:
         return
 
     def images(codes):
@@ -426,7 +471,8 @@ def of_the_codes(networks, heads_of, z_shape, inputs, model, data, test, likelih
     ratio = error / max(of_mean, 1e-12)
     if used is not None and ratio > 0.9:
         total = nats.sum()
-        if total < 0.1 and ratio < 1.15 or total < 1 and ratio < 1.05 and (steps or 0) >= 300:
+        trained = (steps or 0) >= 100
+        if total < 0.1 and (ratio < 1.15 or trained) or total < 1 and ratio < 1.05 and trained:
             yield found("posterior collapse", "error", f"KL {total:.2g} nats, copies are the mean",
                         "some nats")
     if ratio > 0.98:

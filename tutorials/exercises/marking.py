@@ -5,6 +5,8 @@ the gradients and for the training, None or what is wrong. Values are compared w
 gradients with those of the classes of keras_vae, with equal weights and equal noise.
 """
 
+import contextlib
+import io
 import re
 
 import keras
@@ -15,7 +17,7 @@ import tensorflow as tf
 
 from keras_vae import GAN, IWAE, VAE, Autoencoder, ConditionalVAE, KLWarmUp, SemisupervisedVAE
 from keras_vae import VaDE, batches, dense_decoder, dense_discriminator, dense_encoder
-from keras_vae import dense_generator, gaussian_encoder, load_digits
+from keras_vae import dense_generator, diagnose, gaussian_encoder, load_digits
 
 MEAN = "a mean over the latent variables in the place of a sum (C-1)"
 SIGN = "a wrong sign (A2-5)"
@@ -42,8 +44,6 @@ def message_of(error):
     return "".join(f"; probably {words}" for words in [*found][:1])
 
 
-# Here a mistake gets its name. The findings of `keras_vae.diagnose` about a model after the short
-# training belong into `lowered`, below.
 def mistake_of(found, known):
     """Return the first of the known mistakes that gives the value found, or "".
 
@@ -143,6 +143,13 @@ def lowered(name, measure, train):
         return f"{name} was {before:.4g} before the training and is {after:.4g} after it"
 
 
+def diagnosed(model, x):
+    """Return the first error that `diagnose` finds in a model, as words to append, or ""."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        errors = [f for f in diagnose(model, x) if f.level == "error"]
+    return "".join(f"; diagnose finds: {f.name}, {f.value} ({f.see})" for f in errors[:1])
+
+
 def digits():
     """Return 500 small digits to train on, and 200 others to measure on."""
     (x_train, _), (x_test, _) = load_digits()
@@ -187,7 +194,8 @@ def trains(model, losses, labels=False, **kwargs):
     def train():
         model.fit(batches(data, 64), epochs=3, verbose=0, **kwargs)
 
-    return lowered("−ELBO", lambda: np.mean(losses(x)[0]), train)
+    problem = lowered("−ELBO", lambda: np.mean(losses(x)[0]), train)
+    return problem if problem is None or labels else problem + diagnosed(model, x)
 
 
 def chapter_1(student):
@@ -537,7 +545,7 @@ def chapter_8(student):
                 lambda: np.mean(gan.compute_losses(x)[i]),
                 lambda: sketch.fit(batches(x_train, 32), epochs=1, verbose=0))
             if problem:
-                return problem
+                return problem + diagnosed(sketch, x_train)
 
     yield from results(values, gradients, training)
 
