@@ -248,13 +248,15 @@ def of_the_heads(probe, batch, networks, inputs, heads_of, model, a, likelihood)
     stated, attribute = stated_beta(model)
     new, reading, b = of_the_kl(measured, formulas, drawn, ends, stated)
     findings += new
+    if attribute and b:
+        agrees = near(b, stated, 0.1) or near(b / a if a else b, stated, 0.1)
+        new = list(of_beta(probe, batch, model, attribute, stated, agrees, mean, at))
+        findings += new
+        stated = None if new and not agrees else stated  # it is not the step's
     if b < 0 < a:
         findings.append(found("KL of the wrong sign", "error", f"weight {b:.3g}", "above 0"))
     elif b and a > 0:
         findings += of_the_weights(a, b, likelihood, int(np.prod(latent_shape)), stated)
-    if attribute and b:
-        agrees = near(b, stated, 0.1) or near(b / a if a else b, stated, 0.1)
-        findings += of_beta(probe, batch, model, attribute, stated, agrees, mean, at)
     return findings, reading
 
 
@@ -293,7 +295,9 @@ def of_the_kl(measured, formulas, drawn, ends, stated):
         if variance:
             return [found("KL between the wrong distributions", "error",
                           f"a prior of variance {variance:.3g}", "1")], reading, 0
-        return [found("loss not recognised", "note", "the KL", "from N(0, I)")], reading, 0
+        findings = bounds(ends) if drawn == reading else []
+        return [*findings, found("loss not recognised", "note", "the KL", "from N(0, I)")], \
+            reading, 0
     findings, readings = [], set(DEVIATIONS) & set(KLS)
     if name.startswith("of draws that take"):
         findings.append(found("draws take the head for something else", "error",
@@ -313,10 +317,17 @@ def of_the_kl(measured, formulas, drawn, ends, stated):
         findings.append(found("KL takes the head for something else", "error", value,
                               "above 0, or a logarithm"))
     reading = name if name in readings else reading
-    if reading.startswith("a log") and (ends[0] > -0.5 or ends[1] < 0.5):
-        value = f"{ends[0]:.2g} to {ends[1]:.2g}"
-        findings.append(found("log-variance is bounded", "error", value, "−4 to 4, at least"))
+    if reading.startswith("a log"):
+        findings += bounds(ends)
     return findings, reading, b
+
+
+def bounds(ends):
+    """Return whether a logarithm, at biases of −4 and 4, is kept from one side of 0."""
+    if ends[0] <= -0.5 and ends[1] >= 0.5:
+        return []
+    value = f"{ends[0]:.2g} to {ends[1]:.2g}"
+    return [found("log-variance is bounded", "error", value, "−4 to 4, at least")]
 
 
 def of_the_noise(pair, second_heads, spreads):
