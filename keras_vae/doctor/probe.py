@@ -12,7 +12,6 @@ import tensorflow as tf
 class Seen(typing.NamedTuple):
     """What a training step did."""
 
-    loss: float  # as the step reports it; NaN where it reports none
     gradients: dict  # {id of a variable: gradient, or None}
     calls: dict  # {role of a network: [(first input, [outputs]) of each call]}
     moved: list  # of each use of an optimizer the set of ids of the variables that it was given
@@ -41,28 +40,25 @@ class Probe:
         if model is not None:
             found += [v for v in vars(model).values() if isinstance(v, tf.Variable)]
         self.variables = list({id(v): v for v in found}.values())
-        self.plain = self._plain()
         self.step = self.plain
         if not getattr(model, "run_eagerly", False):  # as Keras itself does: so what is fixed at
             traced = tf.autograph.experimental.do_not_convert(self.plain)  # tracing is fixed here
             self.step = tf.function(traced, reduce_retracing=True)
 
-    def _plain(self):
-        def step(data):
-            if self.train is not None:
-                return self.train(data)
-            variables = [network.trainable_variables for network in self.networks.values()]
-            with tf.GradientTape(persistent=True) as tape:
-                losses = self.loss(data)
-            if isinstance(losses, (tuple, list)):  # d_loss, g_loss
-                pairs = zip(losses, reversed(variables))
-            else:
-                pairs = [(losses, sum(variables, []))]
-            for loss, of in pairs:
-                self._record(of, tape.gradient(loss, of))
-            return {"loss": losses} if not isinstance(losses, (tuple, list)) else {}
-
-        return step
+    def plain(self, data):
+        """Train on a batch, which records, and changes nothing but states such as the noise's."""
+        if self.train is not None:
+            self.train(data)
+            return
+        variables = [network.trainable_variables for network in self.networks.values()]
+        with tf.GradientTape(persistent=True) as tape:
+            losses = self.loss(data)
+        if isinstance(losses, (tuple, list)):  # d_loss, g_loss
+            pairs = zip(losses, reversed(variables))
+        else:
+            pairs = [(losses, sum(variables, []))]
+        for loss, of in pairs:
+            self._record(of, tape.gradient(loss, of))
 
     def _record(self, variables, gradients):
         self.moved.append({id(v) for v in variables})
@@ -142,18 +138,12 @@ class Probe:
         for calls in self.calls.values():
             calls.clear()
         self.gradients.clear()
-        if self.model is not None:
-            self.model.reset_metrics()
         try:
-            logs = self.step(data)
+            self.step(data)
         except Exception:  # what runs step by step need not run as a graph: len(x), float(loss)
-            if self.step is self.plain:
+            if self.step == self.plain:
                 raise
             self.step = self.plain
-            logs = self.step(data)
-        loss = np.nan
-        if isinstance(logs, dict):
-            named = [logs[k] for k in ("loss", "total_loss") if k in logs]
-            loss = float(np.mean(keras.ops.convert_to_numpy(named[0]))) if named else np.nan
+            self.step(data)
         calls = {role: list(calls) for role, calls in self.calls.items()}
-        return Seen(loss, dict(self.gradients), calls, list(self.moved))
+        return Seen(dict(self.gradients), calls, list(self.moved))
