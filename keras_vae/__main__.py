@@ -53,7 +53,7 @@ def load(path, shape, labels=False):
 def main(words=None):
     """Diagnose a saved model; return 1 if there is an error in it, else 0."""
     parser = argparse.ArgumentParser("python -m keras_vae", description=__doc__)
-    parser.add_argument("what", choices=["diagnose"])
+    parser.add_argument("what", choices=["diagnose"], metavar="diagnose")
     parser.add_argument("model", type=pathlib.Path, help="a .keras file; safe mode stays on")
     parser.add_argument("data", type=pathlib.Path, help=".npz with x or x_train, and x_test; .npy")
     arguments = parser.parse_args(words)
@@ -68,7 +68,7 @@ def main(words=None):
     try:
         model = keras.saving.load_model(arguments.model)
     except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
-        line = str(error).strip().splitlines()[0][:300]
+        line = str(error).strip().splitlines()[0].partition(" Full object config")[0][:300]
         parser.error(f"{arguments.model} cannot be loaded: {line}\nA class of your own is known in "
                      "your program alone: call keras_vae.diagnose(model, x) there.")
     maker = getattr(model, "decoder", None) or getattr(model, "generator", None)

@@ -380,10 +380,10 @@ run.save_figure(figure, "8_overfitting")
 # ## 9. A doctor
 #
 # Which of these failures is *yours*? `diagnose` looks at a trained model and says what is wrong
-# with it, the costliest first. It reads no code, but runs the model's own training step on
+# with it, causes before consequences. It reads no code, but runs the model's own training step on
 # weights of its choice, and compares the gradients with those of the formulas (the page
-# `docs/diagnose.md` says how). Here it sees the models of this page, without being told which of
-# them failed. The sound runs and cures are those called warm-up, sums, output is log σ², 0 to 1
+# `docs/diagnose.md` says how). Here it sees the models of this page (but the one that was stopped
+# early), without being told which of them failed. The sound runs and cures are those called warm-up, sums, output is log σ², 0 to 1
 # and fair.
 
 # %%

@@ -26,14 +26,14 @@ TEXTS = {
         "No loss of NaN or infinity is a number.", "Remove or replace these values.", ""),
     "weights not finite": (
         "A step has made NaN of the weights; nothing that follows can mend them.",
-        "Start anew, with a smaller learning rate, and bound what is exponentiated.",
+        "Look at the range of x; take a smaller rate, and bound what is exponentiated.",
         "A1-4, gallery 3"),
     "data out of range": (
         "A cross-entropy of such data has no floor, and a bounded output cannot reach them.",
         "Divide images by 255; or take a Gaussian likelihood with a linear output.",
         "A3-2, gallery 4"),
     "data on another scale": (
-        "x and x_test, or x and what the output can be, were scaled in two ways.",
+        "x and x_test, or x and what the output can be, were scaled in two ways; or x was not.",
         "Put all data through the same preprocessing, once, fitted to x.", "gallery 4"),
     "validation images among training images": (
         "What is measured on them tells how well the model remembers.",
@@ -49,13 +49,13 @@ TEXTS = {
         "Add the KL to the loss.", "A0-7, A1-11, A2-9"),
     "noise missing": (
         "z is the mean itself: an autoencoder, with a penalty.",
-        "z = z_mean + exp(z_log_var / 2) · noise.", "A3-12"),
+        "z = z_mean + exp(z_log_var / 2) · noise.", "A0-11"),
     "noise frozen": (
         "Every step draws the same noise, made once, when the step was traced.",
         "Draw with tf.random.normal or a SeedGenerator, inside the step.", "bug 10"),
     "noise the same for the whole batch": (
         "All examples get one draw: the average over the noise is of one, not of the batch.",
-        "Draw noise of the shape of z_mean, (batch, latent_dim).", "A1-5"),
+        "Draw noise of the shape of z_mean, (batch, latent_dim).", "bug 10"),
     "noise shared by the latent variables": (
         "All latent variables of an example get one draw: they move together.",
         "Draw noise of the shape of z_mean, (batch, latent_dim).", ""),
@@ -63,11 +63,11 @@ TEXTS = {
         "The cloud that is drawn from is not the one whose KL is paid for.",
         "Draw from N(0, 1), times exp(z_log_var / 2).", "C-3"),
     "draws take the head for something else": (
-        "The deviation of z is another function of the second head than its KL presumes.",
+        "The deviation of z is another function of the second output than its KL has.",
         "The deviation is exp(z_log_var / 2).", "bug 13"),
     "KL takes the head for something else": (
-        "The KL reads the second head as something that it is not in the draws.",
-        "−½ Σ (1 + z_log_var − z_mean² − exp(z_log_var)).", "A1-4, C-2"),
+        "The KL reads the encoder's second output as something else than the draw of z does.",
+        "−½ Σ (1 + z_log_var − z_mean² − exp(z_log_var)).", "C-2"),
     "KL between the wrong distributions": (
         "What is added is not the divergence of q(z | x) from N(0, I).",
         "−½ Σ (1 + z_log_var − z_mean² − exp(z_log_var)).", "A0-10"),
@@ -91,40 +91,41 @@ TEXTS = {
         "The KL, a sum, then weighs as many times as much as there are features.",
         "Sum over the features, take the mean over the batch only.", "gallery 2, bug 11, C-2"),
     "KL is a mean over latent variables": (
-        "It weighs less by the number of latent variables.",
+        "It weighs less by the number of latent variables (or β is as small by choice).",
         "Sum over the latent variables, take the mean over the batch only.", "bug 12, C-1"),
     "beta has no effect": (
         "The step keeps the weight of the KL that it had when it was traced.",
         "Keep β in a tf.Variable, and assign to it.", "bug 9"),
     "beta far from 1": (
-        "The loss is far from −ELBO: a model of little use to draw from, or of little content.",
-        "Look for a mean in place of a sum; else keep β as an attribute that says so.",
+        "With a great β codes tell little, with a small one draws from the prior are poor.",
+        "Nothing, if it is meant; else look for a mean in place of a sum.",
         "gallery 7, C-9"),
     "reconstruction does not reach the encoder": (
         "No gradient leads through the draw of z, so the codes learn from the KL alone.",
         "Reparameterise: z = z_mean + exp(z_log_var / 2) · noise, in TensorFlow.", "bug 8"),
     "encoder does not learn": ("No gradient comes to its weights.", "Find where the graph is cut: "
-                               "NumPy, stop_gradient, an argmax, trainable=False.", "bug 8"),
+                               "NumPy, stop_gradient, an argmax, trainable=False.", ""),
     "decoder does not learn": ("No gradient comes to its weights.", "Find where the graph is cut, "
-                               "and whether the optimizer is given these weights.", "bug 3"),
+                               "and whether the optimizer is given these weights.", ""),
     "generator does not learn": ("No gradient comes to its weights.", "Generate within the tape; "
-                                 "minimise the discriminator's error on these images.", "A4-6"),
+                                 "maximise the discriminator's error on them.", "A4-6, bug 3"),
     "discriminator does not learn": ("No gradient comes to its weights.", "Look whether it is "
-                                     "frozen, and what its optimizer is given.", "bug 3"),
+                                     "frozen, and what its optimizer is given.", ""),
     "log-variance head does not learn": (
         "No gradient comes to the second head: every cloud keeps its width.",
-        "Use the second output in the draw and in the KL.", "A1-9"),
+        "Use the second output in the draw and in the KL.", "A2-9"),
     "some weights do not learn": (
         "No gradient comes to some of the weights: they take no part in the loss.",
         "Find the layer that is not used, or whose part of the step is cut off.", "A3-5"),
     "a player learns the wrong way": (
         "The generator's step makes its images easier to tell from real ones.",
         "The generator maximises the discriminator's error on generated images.", "A4-3, A4-10"),
+    "mean is bounded": (
+        "The prior reaches further than any code can.", "A linear head.", "A3-11"),
     "mean cannot be negative": (
         "Half of the prior lies below 0, and no code can.", "A linear head.", "A0-2, A1-3, bug 2"),
     "log-variance is bounded": (
-        "Clouds cannot be narrower, or wider, than the activation allows.", "A linear head.",
-        "A3-11"),
+        "Clouds cannot be narrower, or wider, than the activation allows.", "A linear head.", ""),
     "posterior collapse": (
         "Every example has the prior for its cloud, and the decoder draws one mean image.",
         "A warm-up of β, free bits, a weaker decoder.", "gallery 1"),
@@ -135,10 +136,11 @@ TEXTS = {
         "The generator draws few pictures, whatever the noise.",
         "Speed the discriminator up, or start anew with other rates.", "gallery 6"),
     "copies of training images": (
-        "What is drawn lies as near to training images as if it were one of them.",
+        "What is drawn lies much nearer to training images than unseen images do.",
         "More data, a smaller network, noise, an earlier end.", "gallery 8"),
     "overfitting": (
-        "Unseen data cost more than training data.", "More data, dropout, an earlier end.",
+        "x_test is copied worse than x: it is unseen, or of another kind.",
+        "More data, dropout, an earlier end; compare where x_test comes from.",
         "gallery 8"),
     "codes far from the prior": (
         "Copies may be good, but what is drawn from the prior falls where no code is.",
@@ -148,7 +150,8 @@ TEXTS = {
     "unused latent variables": (
         "They cost nothing and tell nothing; usual at β = 1.", "Nothing: fewer would do.", ""),
     "dead units": (
-        "A ReLU that is never above 0 learns no more.", "A smaller learning rate.", ""),
+        "A ReLU that is never above 0 learns no more; some are usual where inputs are blank.",
+        "If copies are poor: a smaller learning rate.", ""),
     "no better than PCA": (
         "A linear model with as many numbers copies as well.", "Train longer.", ""),
     "an autoencoder": (

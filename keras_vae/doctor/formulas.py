@@ -70,27 +70,25 @@ def derivatives(formulas, *arguments, by=0):
     return found
 
 
-def fit(measured, formulas, intercept=()):
+def fit(measured, formulas):
     """Return (name, factor, relative residual) of the formula whose multiple comes nearest.
 
     Args:
         measured: Array, (num,).
         formulas: {name: array, (num,)}.
-        intercept: Names of those that may have a constant beside them.
     """
     best = "none", 0.0, np.inf
     for name, values in formulas.items():
         good = np.isfinite(values) & np.isfinite(measured)
         if good.sum() < 3 or (np.isfinite(values) != np.isfinite(measured)).sum() > 1:
             continue
-        columns = np.stack([values[good], np.ones(good.sum())], 1)[:, : 1 + (name in intercept)]
-        weights = np.linalg.lstsq(columns, measured[good], rcond=None)[0]
         # Great values must not drown the small ones.
         scale = np.median(np.abs(measured[good])) + np.abs(measured[good])
-        apart = np.linalg.norm((columns @ weights - measured[good]) / scale)
-        residual = apart / max(np.linalg.norm(measured[good] / scale), 1e-30)
+        u, v = values[good] / scale, measured[good] / scale
+        factor = u @ v / max(u @ u, 1e-30)
+        residual = np.linalg.norm(factor * u - v) / max(np.linalg.norm(v), 1e-30)
         if residual < best[2]:
-            best = name, float(weights[0]), float(residual)
+            best = name, float(factor), float(residual)
     return best
 
 
@@ -125,6 +123,8 @@ DEVIATIONS = {
     "nothing": np.ones_like,
 }
 
+SPOKEN = {"a log-variance": "exp(h / 2)", "a log-deviation": "exp(h)", "a deviation": "h",
+          "a variance": "sqrt(h)"}
 KLS = {
     "a log-variance": lambda m, h: 0.5 * (m**2 + tf.exp(h) - 1 - h),
     "a log-deviation": lambda m, h: 0.5 * (m**2 + tf.exp(2 * h) - 1 - 2 * h),

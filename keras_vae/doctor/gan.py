@@ -5,7 +5,10 @@ import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from keras_vae.doctor.common import batch_of, failed, of_copies, of_learning, packed, steps_done
+from keras_vae.doctor.common import (
+    batch_of, failed, learning, moves_by_itself, of_copies, of_learning, outputs_of, packed,
+    steps_done,
+)
 from keras_vae.doctor.findings import found
 from keras_vae.doctor.formulas import VERDICTS, constant, derivatives, got, put, slope
 
@@ -15,11 +18,20 @@ def of_a_gan(networks, model, probe, data, test):
     generator, discriminator = networks["generator"], networks["discriminator"]
     x = data[0]
     parts = batch_of(data)
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal((512, *generator.input_shape[1:])).astype("float32")
-    findings, upwards = [], True
+    findings, upwards, seen = [], True, None
     with probe:
         batch = packed(model, parts)
+        try:
+            seen = learning(probe, batch, networks)
+        except (Exception, SystemExit) as error:
+            findings.append(failed(model, error, x.shape[1:]))
+        if seen is not None and seen.calls["generator"]:  # a subclass has no input_shape
+            shape = seen.calls["generator"][0][0].shape[1:]
+        elif hasattr(generator, "input_shape"):
+            shape = generator.input_shape[1:]
+        else:
+            return findings
+        noise = np.random.default_rng(0).standard_normal((512, *shape)).astype("float32")
         with probe.changed():
             (bias,) = constant(generator, noise, lambda outputs: [tf.nest.flatten(outputs)[0]])
             if bias is not None:
@@ -27,26 +39,29 @@ def of_a_gan(networks, model, probe, data, test):
                 for value in (-20.0, 20.0):
                     put(bias, value)
                     ends.append(float(np.mean(generator(noise, training=False))))
-                findings += of_reach(x, *ends)
-        try:
-            seen = probe(batch)
-        except Exception as error:
-            if not any(f.level == "error" for f in findings):
-                findings.append(failed(model, error))
-            seen = None
-        if seen is not None:
+                new = list(of_reach(x, *ends))
+                if any(f.level == "error" for f in new):  # which explains that a step failed
+                    findings = [f for f in findings if f.name != "step failed"]
+                findings += new
+        if seen is not None and moves_by_itself(probe, networks):
+            value = "the step moves weights without an optimizer of Keras"
+            findings.append(found("not looked at", "warning", value, ""))
+        elif seen is not None:
             findings += of_learning(seen, networks)
             sets = [{id(v) for v in n.trainable_variables} for n in networks.values()]
-            if any(all(moved & own for own in sets) for moved in seen.moved):
+            # One step that is given the weights of both, beside one of a player's own.
+            both = [all(moved & own for own in sets) for moved in seen.moved]
+            if any(both) and not all(both):
                 value = "a step is given the weights of both"
                 findings.append(found("both players moved by one loss", "error", value, "one's"))
             new, upwards = of_directions(seen, generator, discriminator, parts[0], noise)
             findings += new
             with probe.changed():
                 findings += of_the_verdict(probe, batch, discriminator, parts[0])
-    findings += of_the_drawings(
-        generator, discriminator, upwards, x, test, noise, steps_done(model)
-    )
+        with probe.changed():  # only seeds go on
+            findings += of_the_drawings(
+                generator, discriminator, upwards, x, test, noise, steps_done(model)
+            )
     return findings
 
 
@@ -124,14 +139,14 @@ def of_the_verdict(probe, batch, discriminator, x):
 
 def of_the_drawings(generator, discriminator, upwards, x, test, noise, steps):
     """Yield what the generated images of the model as it stands tell."""
-    fakes = np.asarray(generator.predict(noise, verbose=0), "float32")
+    fakes = np.asarray(outputs_of(generator, noise), "float32")
     yield from of_copies(fakes, x, test)
-    if steps == 0:
+    if steps == 0 or len(x) < 3:
         return
     if fakes.std() < 0.3 * x.std() and steps is None:
         return  # as before any training
     real = x[np.random.default_rng(1).permutation(len(x))[: len(fakes)]]
-    scores = [np.ravel(discriminator.predict(a, verbose=0)) for a in (real, fakes)]
+    scores = [np.ravel(outputs_of(discriminator, a)) for a in (real, fakes)]
     truth = np.repeat([1, 0], [len(real), len(fakes)])
     area = roc_auc_score(truth, np.concatenate(scores))
     area = area if upwards else 1 - area

@@ -7,6 +7,7 @@ import typing
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.backend.common import global_state  # Keras's own seed has no public name
 
 
 class Seen(typing.NamedTuple):
@@ -15,6 +16,37 @@ class Seen(typing.NamedTuple):
     gradients: dict  # {id of a variable: gradient, or None}
     calls: dict  # {role of a network: [(first input, [outputs]) of each call]}
     moved: list  # of each use of an optimizer the set of ids of the variables that it was given
+
+
+def variables_in(value, depth=3):
+    """Return the tf.Variables in lists, dictionaries and plain objects, down to a depth."""
+    if isinstance(value, (tf.Variable, keras.Variable)):
+        return [value]
+    if isinstance(value, tf.random.Generator):
+        return [value.state]
+    if depth == 0 or isinstance(value, (keras.Layer, type)):
+        return []
+    if isinstance(value, (list, tuple)):
+        parts = value
+    elif isinstance(value, dict):
+        parts = value.values()
+    else:
+        parts = getattr(value, "__dict__", {}).values()
+    return [v for part in list(parts) for v in variables_in(part, depth - 1)]
+
+
+def subclasses(kind):
+    """Return all classes that derive from one."""
+    return [k for own in kind.__subclasses__() for k in (own, *subclasses(own))]
+
+
+def replace(undo, owner, name, new, put, delete):
+    """Put another attribute into an owner, and its own back when `undo` is closed."""
+    if name in vars(owner):
+        undo.callback(put, owner, name, vars(owner)[name])
+    else:
+        undo.callback(delete, owner, name)
+    put(owner, name, new)
 
 
 class Probe:
@@ -38,7 +70,10 @@ class Probe:
         owners = [*networks.values(), *([model] if model is not None else [])]
         found = [v for owner in owners for v in owner.variables]
         if model is not None:
-            found += [v for v in vars(model).values() if isinstance(v, tf.Variable)]
+            found += [v for metric in model.metrics for v in metric.variables]
+            found += variables_in(vars(model))
+        keras_seed = global_state.get_global_attribute("global_seed_generator")
+        found += [keras_seed.state] if keras_seed is not None else []
         self.variables = list({id(v): v for v in found}.values())
         self.step = self.plain
         if not getattr(model, "run_eagerly", False):  # as Keras itself does: so what is fixed at
@@ -77,35 +112,50 @@ class Probe:
     def __enter__(self):
         self.undo = contextlib.ExitStack()
         values = [(v, keras.ops.convert_to_numpy(v).copy()) for v in self.variables]
+        self.before = values
         self.undo.callback(lambda: [v.assign(value) for v, value in values])
         states = random.getstate(), np.random.get_state()
         self.undo.callback(lambda: (random.setstate(states[0]), np.random.set_state(states[1])))
         if self.model is not None:
-            kept = {n: v for n, v in vars(self.model).items() if isinstance(v, (int, float))}
-            self.undo.callback(
-                lambda: [object.__setattr__(self.model, n, v) for n, v in kept.items()]
-            )
+            kept = dict(vars(self.model))
+            arrays = {n: v.copy() for n, v in kept.items() if type(v) is np.ndarray}
+            lists = [(v, list(v)) for v in kept.values() if isinstance(v, list)]
+            self.undo.callback(self._restore_attributes, {**kept, **arrays}, lists)
             if getattr(self.model, "optimizer", None) is None:  # not compiled
-                had = "optimizer" in vars(self.model)
                 object.__setattr__(self.model, "optimizer", keras.optimizers.SGD())
-                undo = (object.__setattr__, self.model, "optimizer", None)
-                self.undo.callback(*undo if had else (object.__delattr__, *undo[1:3]))
         record = self._record
 
         def apply(optimizer, grads, trainable_variables=None):
             given = trainable_variables
             record(list(optimizer._trainable_variables if given is None else given), list(grads))
 
-        for kind in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer):
+        for kind in [keras.optimizers.Optimizer, *subclasses(keras.optimizers.Optimizer)]:
             for name, new in (("apply", apply), ("scale_loss", lambda optimizer, loss: loss)):
-                own = (setattr, kind, name, vars(kind)[name]) if name in vars(kind) else (
-                    delattr, kind, name)
-                self.undo.callback(*own)
-                setattr(kind, name, new)
-        for role, network in self.networks.items():
-            object.__setattr__(network, "call", self._spied(role, network.call))
-            self.undo.callback(object.__delattr__, network, "call")
+                if name in vars(kind) or kind is keras.optimizers.Optimizer:
+                    replace(self.undo, kind, name, new, setattr, delattr)
+        # Functions of the model's own are traced into this step: their own traces may be older,
+        # and a new one would be kept, with optimizers that apply nothing.
+        kind, traced = type(tf.function(print)), self.step
+        call = kind.__call__
+
+        def inlined(function, *args, **kwargs):
+            return (call(function, *args, **kwargs) if function is traced else
+                    function.python_function(*args, **kwargs))
+
+        replace(self.undo, kind, "__call__", inlined, setattr, delattr)
+        for network in {id(n): n for n in self.networks.values()}.values():
+            roles = [role for role, other in self.networks.items() if other is network]
+            spied = self._spied(roles[0], network.call)
+            replace(self.undo, network, "call", spied, object.__setattr__, object.__delattr__)
         return self
+
+    def _restore_attributes(self, kept, lists):
+        for value, items in lists:
+            list.__setitem__(value, slice(None), items)  # Keras watches its own kind of list
+        for name in set(vars(self.model)) - set(kept):
+            object.__delattr__(self.model, name)
+        for name, value in kept.items():
+            object.__setattr__(self.model, name, value)
 
     def __exit__(self, *error):
         self.undo.close()
@@ -140,7 +190,8 @@ class Probe:
         self.gradients.clear()
         try:
             self.step(data)
-        except Exception:  # what runs step by step need not run as a graph: len(x), float(loss)
+        # What runs step by step need not run as a graph: len(x), float(loss).
+        except (Exception, SystemExit):
             if self.step == self.plain:
                 raise
             self.step = self.plain

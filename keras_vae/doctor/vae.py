@@ -1,5 +1,6 @@
 """What is wrong with a VAE or an autoencoder: reconstruction, noise, KL, codes."""
 
+import itertools
 import re
 
 import keras
@@ -8,11 +9,13 @@ import tensorflow as tf
 from sklearn.decomposition import PCA
 
 from keras_vae.doctor.common import (
-    batch_of, failed, of_copies, of_dead_units, of_learning, packed, steps_done,
+    batch_of, failed, learning, moves_by_itself, of_copies, of_dead_units, of_learning, outputs_of,
+    packed, steps_done,
 )
 from keras_vae.doctor.findings import found
 from keras_vae.doctor.formulas import (
-    DEVIATIONS, KLS, RECONSTRUCTIONS, constant, derivatives, fit, fit_two, got, near, put, slope,
+    DEVIATIONS, KLS, RECONSTRUCTIONS, SPOKEN, constant, derivatives, fit, fit_two, got, near, put,
+    slope,
 )
 
 
@@ -24,14 +27,14 @@ def of_a_vae(networks, model, probe, data, test):
     with probe:
         batch, inputs, seen = packed(model, parts), parts[0], None
         try:
-            seen = probe(batch)
-        except Exception as error:  # whatever a step of someone else's may raise
+            seen = learning(probe, batch, networks)
+        except (Exception, SystemExit) as error:  # whatever a step of someone else's may raise
             low, high = float(np.min(inputs)), float(np.max(inputs))
             scaled = ((inputs - low) / max(high - low, 1e-9)).astype("float32")
             if (low < 0 or high > 1) and accepts(probe, packed(model, (scaled, *parts[1:]))):
                 value = f"{low:.4g} to {high:.4g}"
                 return [found("data out of range", "error", value, "0 to 1")]
-            findings.append(failed(model, error))
+            findings.append(failed(model, error, parts[0].shape[1:]))
             if not hasattr(encoder, "input_shape") or encoder.input_shape[1:] != inputs.shape[1:]:
                 return findings
         if seen is not None and seen.calls["encoder"]:
@@ -42,22 +45,22 @@ def of_a_vae(networks, model, probe, data, test):
         else:
             z_shape = tuple(decoder.input_shape[1:])
 
-        def heads_of(outputs):
-            outputs = tf.nest.flatten(outputs)
-            if len(outputs) == 1 and outputs[0].shape[-1] == 2 * z_shape[-1]:
-                return tf.split(outputs[0], 2, axis=-1)
-            return outputs[:2]
-
+        heads_of = how_to_read(encoder, z_shape, seen)
         heads = heads_of(encoder(inputs, training=False))
         variational = len(heads) == 2
-        if variational and np.array_equal(*heads):
+        if variational and are_one(probe, encoder, inputs, heads_of):
             findings.append(found("not two heads", "error", "the second is the first", "2"))
+        if seen is not None and moves_by_itself(probe, networks):
+            value = "the step moves weights without an optimizer of Keras"
+            findings.append(found("not looked at", "warning", value, ""))
+            seen = None
         if seen is not None:
             findings += of_learning(seen, networks)
         if not variational:
             named = f"{type(model).__name__} {getattr(model, 'name', '')}".lower()
-            claims = "vae" in named.replace("keras_vae", "") or "variational" in named
-            findings.append(found("not two heads", "error", "1", "2") if claims else
+            claims = "vae" in named.replace("vq", "vq_").replace("vq_vae", "") or (
+                "variational" in named)
+            findings.append(found("not two heads", "warning", "1", "2") if claims else
                             found("an autoencoder", "note", "one head", "two, for a VAE"))
         likelihood, reading = None, "a log-variance"
         # Without any gradient there is nothing to compare.
@@ -83,10 +86,45 @@ def of_a_vae(networks, model, probe, data, test):
                         probe, batch, networks, inputs, heads_of, model, a, likelihood
                     )
                     findings += new
-    findings += of_the_range(data[0], likelihood)
-    findings += of_the_codes(networks, heads_of, z_shape, inputs, model, data, test, likelihood,
-                             reading)
+        findings += of_the_range(data, likelihood)
+        with probe.changed():  # only seeds go on
+            findings += of_the_codes(networks, heads_of, z_shape, inputs, model, data, test,
+                                     likelihood, reading)
     return findings
+
+
+def how_to_read(encoder, z_shape, seen):
+    """Return a function: what an encoder returns → [mean, log-variance], or [code].
+
+    The two may be in a dictionary, or side by side in one array; z may stand beside them.
+    """
+    drawn = None  # which output is z
+    if seen is not None and seen.calls["encoder"] and seen.calls["decoder"]:
+        outputs, z = seen.calls["encoder"][0][1], seen.calls["decoder"][0][0]
+        if len(outputs) > 2:
+            drawn = next((i for i, o in enumerate(outputs) if np.array_equal(o, z)), None)
+
+    def heads_of(outputs):
+        if isinstance(outputs, dict):
+            second = [k for k in outputs if re.search("var|sigma|std|scale", k)]
+            first = [k for k in outputs if re.search("mean|mu|loc", k) and k not in second]
+            if first and second:
+                return [outputs[first[0]], outputs[second[0]]]
+        outputs = [o for i, o in enumerate(tf.nest.flatten(outputs)) if i != drawn]
+        if len(outputs) == 1 and outputs[0].shape[-1] == 2 * z_shape[-1]:
+            return tf.split(outputs[0], 2, axis=-1)
+        return outputs[:2]
+
+    return heads_of
+
+
+def are_one(probe, encoder, inputs, heads_of):
+    """Return whether both heads are the same, whatever the weights."""
+    rng = np.random.default_rng(0)
+    with probe.changed():
+        for v in encoder.trainable_variables:
+            v.assign(rng.normal(0, 0.3, v.shape))
+        return np.array_equal(*heads_of(encoder(inputs[:2], training=False)))
 
 
 def of_a_frozen_head(probe, encoder, inputs, heads_of):
@@ -94,7 +132,7 @@ def of_a_frozen_head(probe, encoder, inputs, heads_of):
     with probe.changed():
         before = [np.array(head) for head in heads_of(encoder(inputs[:2], training=False))]
         for v in encoder.non_trainable_variables:
-            if not v.shape or not np.issubdtype(np.dtype(v.dtype), np.floating):
+            if len(v.shape) == 0 or not tf.as_dtype(v.dtype).is_floating:
                 continue
             kept = keras.ops.convert_to_numpy(v).copy()
             v.assign(kept + 1)
@@ -110,7 +148,7 @@ def accepts(probe, batch):
     """Return whether a step runs on this batch."""
     try:
         probe(batch)
-    except Exception:
+    except (Exception, SystemExit):
         return False
     return True
 
@@ -130,11 +168,12 @@ def of_the_reconstruction(probe, batch, decoder, z_shape, parts):
         value = "the reconstruction loss: no last bias"
         return [found("not looked at", "note", value, "")], None, 0
     shape = output().shape[1:]
-    target = next((part for part in reversed(parts) if part.shape[1:] == tuple(shape)), None)
-    if target is None:
+    fitting = [i for i, part in enumerate(parts) if part.shape[1:] == tuple(shape)]
+    if not fitting:
         return [found("not looked at", "note", "the reconstruction loss: x is of another shape",
                       "")], None, 0
-    target = target.mean(axis=0, dtype="float64", keepdims=True)  # all of x that a gradient holds
+    # The mean is all of the target that a gradient holds.
+    target = parts[fitting[-1]].mean(axis=0, dtype="float64", keepdims=True)
     measured, formulas, ends = [], {name: [] for name in RECONSTRUCTIONS}, []
     for value in (-4.0, -1.0, 0.2, 0.5, 0.8, 3.0):
         o, by_bias = slope(bias, value, output)  # (1, …)
@@ -146,11 +185,10 @@ def of_the_reconstruction(probe, batch, decoder, z_shape, parts):
     measured = np.array(measured)
     formulas = {name: np.array(values) for name, values in formulas.items()}
     scale = max(np.nanmax(np.abs(values)) for values in formulas.values())
-    features = int(np.prod(shape))
     if not np.any(np.abs(measured) > 1e-7 * scale):
         return [found("reconstruction missing", "error", "gradient 0", "not 0")], None, 0
-    name, factor, residual = fit(measured, formulas, intercept=("a mean",))
-    if residual > 0.05:
+    name, factor, residual = fit(measured, formulas)
+    if residual > (0.02 if decoder.compute_dtype == "float32" else 0.05):
         return [found("loss not recognised", "note", "the reconstruction loss", "a known one")], \
             None, 0
     bounded = min(ends) >= 0 and max(ends) <= 1
@@ -165,14 +203,15 @@ def of_the_reconstruction(probe, batch, decoder, z_shape, parts):
     if name == "probabilities" and not bounded:
         value = f"outputs of {min(ends):.2g} to {max(ends):.2g} taken for probabilities"
         findings.append(found("sigmoid missing", "error", value, "0 to 1"))
-    return findings, (name, bounded, min(ends), max(ends), features), factor
+    return findings, (name, bounded, min(ends), max(ends), tuple(shape), fitting[-1]), factor
 
 
-def of_the_range(x, likelihood):
-    """Yield whether the data lie where the output, or its likelihood, can."""
+def of_the_range(data, likelihood):
+    """Yield whether the target lies where the output, or its likelihood, can."""
     if likelihood is None:
         return
-    name, bounded, low, high, _ = likelihood
+    name, bounded, low, high, _, place = likelihood
+    x = data[place]
     least, greatest = float(np.min(x)), float(np.max(x))
     if bounded or name in ("logits", "probabilities", "logits that are a sigmoid's",
                            "a mean before a sigmoid"):
@@ -190,7 +229,7 @@ def of_the_range(x, likelihood):
         yield found("data on another scale", "error", value, f"{low:g} to {high:g}")
     elif high == np.inf and not 0.02 <= np.std(x) <= 20:
         value = f"standard deviation {np.std(x):.3g}"
-        yield found("data on another scale", "warning", value, "about 1")
+        yield found("data on another scale", "note", value, "about 1, or a learned variance")
 
 
 def of_the_heads(probe, batch, networks, inputs, heads_of, model, a, likelihood):
@@ -214,10 +253,12 @@ def of_the_heads(probe, batch, networks, inputs, heads_of, model, a, likelihood)
         return heads()
 
     findings = []
-    low = at(-1.0, 0.0)[0].mean()
+    low, high = (at(m, 0.0)[0].mean() for m in (-4.0, 4.0))
     if low >= 0:
         value = f"never below {low:.2g}"
         findings.append(found("mean cannot be negative", "error", value, "half of the codes"))
+    elif low > -3 or high < 3:
+        findings.append(found("mean is bounded", "warning", f"{low:.2g} to {high:.2g}", "linear"))
     ends = at(0.0, -4.0)[1].mean(), at(0.0, 4.0)[1].mean()
     latent_shape = at(0.0, 0.0)[0].shape[1:]
     # The gradients of both biases, and the deviation of z, at some values of the heads.
@@ -247,9 +288,13 @@ def of_the_heads(probe, batch, networks, inputs, heads_of, model, a, likelihood)
     at(0.0, 0.0)
     stated, attribute = stated_beta(model)
     new, reading, b = of_the_kl(measured, formulas, drawn, ends, stated)
+    if b < 0 or any(f.name == "KL missing" for f in new):
+        new, b = second_look(new, b, probe, batch, mean, at)
     findings += new
     if attribute and b:
-        agrees = near(b, stated, 0.1) or near(b / a if a else b, stated, 0.1)
+        ratio = b / a if a else b
+        agrees = near(b, stated, 0.1) or near(ratio, stated, 0.1) or (
+            stated == 1 and near(ratio * np.prod(latent_shape), 1))  # a mean, and no other β
         new = list(of_beta(probe, batch, model, attribute, stated, agrees, mean, at))
         findings += new
         stated = None if new and not agrees else stated  # it is not the step's
@@ -258,6 +303,26 @@ def of_the_heads(probe, batch, networks, inputs, heads_of, model, a, likelihood)
     elif b and a > 0:
         findings += of_the_weights(a, b, likelihood, int(np.prod(latent_shape)), stated)
     return findings, reading
+
+
+def second_look(findings, b, probe, batch, mean, at):
+    """Return findings and weight of a KL that is 0 or negative here, after a look elsewhere.
+
+    Free bits are 0 near the prior, a capacity is negative there, and a warm-up begins at 0.
+    """
+    at(10.0, 3.0)
+    far = got(probe(batch), mean)
+    if b == 0 and far == 0:
+        with probe.changed():
+            for v, _ in probe.before:
+                if len(v.shape) == 0 and tf.as_dtype(v.dtype).is_floating:
+                    v.assign(1.0)
+            far = got(probe(batch), mean)
+    at(0.0, 0.0)
+    if far <= 0:
+        return findings, b
+    value = "the KL: it weighs nothing, or less than nothing, near the prior, or now"
+    return [found("loss not recognised", "note", value, "from N(0, I)")], 0
 
 
 def reaches(probe, batch, decoder, mean, at):
@@ -300,22 +365,24 @@ def of_the_kl(measured, formulas, drawn, ends, stated):
             reading, 0
     findings, readings = [], set(DEVIATIONS) & set(KLS)
     if name.startswith("of draws that take"):
-        findings.append(found("draws take the head for something else", "error",
-                              f"the KL is one {name}", "exp(h / 2)"))
+        whose = "KL takes" if name.endswith("log-variance") else "draws take"
+        findings.append(found(f"{whose} the head for something else", "error",
+                              f"the KL by draws, log q − log p, is one {name}", "one reading"))
     elif name not in readings:
         findings.append(found("KL between the wrong distributions", "error",
                               f"{name}, {b:.3g} times", "KL(q(z | x) ‖ N(0, I))"))
     elif drawn in readings and drawn != name == reading:
-        value = f"the deviation takes it for {drawn}, the KL for a log-variance"
+        value = f"z is drawn with {SPOKEN[drawn]} · noise, h the encoder's second output"
         findings.append(found("draws take the head for something else", "error", value,
-                              "exp(h / 2)"))
+                              SPOKEN[reading]))
     elif drawn in readings and drawn != name:
-        value = f"the KL takes it for {name}, the draws for {drawn}"
-        findings.append(found("KL takes the head for something else", "error", value, reading))
-    elif name in ("a variance", "a deviation") and ends[0] < 0:
-        value = f"for {name}, and it may be {ends[0]:.2g}"
+        value = f"the KL is that of a deviation {SPOKEN[name]}, h the encoder's second output"
         findings.append(found("KL takes the head for something else", "error", value,
-                              "above 0, or a logarithm"))
+                              SPOKEN[reading]))
+    elif name in ("a variance", "a deviation") and ends[0] < 0:
+        value = f"for {name}, and the encoder's second output may be {ends[0]:.2g}"
+        findings.append(found("KL takes the head for something else", "error", value,
+                              "a logarithm"))
     reading = name if name in readings else reading
     if reading.startswith("a log"):
         findings += bounds(ends)
@@ -323,11 +390,12 @@ def of_the_kl(measured, formulas, drawn, ends, stated):
 
 
 def bounds(ends):
-    """Return whether a logarithm, at biases of −4 and 4, is kept from one side of 0."""
-    if ends[0] <= -0.5 and ends[1] >= 0.5:
+    """Return whether a logarithm, at biases of −4 and 4, is kept from going there."""
+    if ends[0] <= -3 and ends[1] >= 3:
         return []
+    level = "warning" if ends[0] <= -0.5 and ends[1] >= 0.5 else "error"
     value = f"{ends[0]:.2g} to {ends[1]:.2g}"
-    return [found("log-variance is bounded", "error", value, "−4 to 4, at least")]
+    return [found("log-variance is bounded", level, value, "−4 to 4, at least")]
 
 
 def of_the_noise(pair, second_heads, spreads):
@@ -378,11 +446,16 @@ def of_the_noise(pair, second_heads, spreads):
 
 def of_the_weights(a, b, likelihood, latents, stated):
     """Yield what is wrong with the weights in loss = a · reconstruction + b · KL, both sums."""
-    name, features = likelihood[0], likelihood[-1]
-    wanted = 1.0 if stated is None else stated
-    if name.startswith("a mean") and any(near(a * n, 2) for n in (1, features)):
+    name, shape = likelihood[0], likelihood[-2]
+    axes = [*shape, round(shape[0] ** 0.5)] if len(shape) == 1 else shape  # rows of an image, too
+    means = {int(np.prod(some)) for num in range(1, len(axes) + 1)
+             for some in itertools.combinations(axes, num)}
+    means = sorted((n for n in means if 2 < n <= np.prod(shape)), reverse=True)
+    wanted, variance = 1.0 if stated is None else stated, b / a
+    gaussian = name.startswith("a mean")
+    if gaussian and any(near(a * n, 2) for n in [1, *means]):
         a /= 2  # a squared error without its ½
-    over = next((n for n in (features, round(features**0.5)) if n > 4 and near(a * n, 1)), 1)
+    over = next((n for n in means if near(a * n, 1)), 1)
     ratio = b / a
     if over > 1 and not 0.5 <= ratio / max(wanted, 1e-9) <= 2:
         value = f"the KL weighs {ratio:.4g}, for a mean over {over}"
@@ -391,10 +464,14 @@ def of_the_weights(a, b, likelihood, latents, stated):
         ratio /= over if ratio > wanted else 1
     if latents > 1 and near(ratio * latents, wanted):
         value = f"the KL weighs {ratio:.4g} = {wanted:g} / {latents}"
-        yield found("KL is a mean over latent variables", "error", value, f"{wanted:g}")
+        level = "warning" if stated is None else "error"  # it may be meant
+        yield found("KL is a mean over latent variables", level, value, f"{wanted:g}")
     elif not 0.1 <= ratio <= 10:
-        level = "warning" if over == 1 else "note"
-        yield found("beta far from 1", level, f"{ratio:.4g}", "about 1")
+        value = f"{ratio:.4g}"
+        if gaussian and over == 1:
+            value += f", as good as 1 beside a variance of {variance:.3g} a feature"
+        level = "note" if over > 1 or gaussian else "error" if ratio > 20 else "warning"
+        yield found("beta far from 1", level, value, "about 1")
 
 
 def stated_beta(model):
@@ -425,7 +502,9 @@ def of_beta(probe, batch, model, attribute, stated, agrees, mean, at):
     except Exception:
         return
     finally:
-        if not hasattr(value, "assign"):
+        if hasattr(value, "assign"):
+            value.assign(stated)
+        else:
             setattr(model, attribute, value)
     if near(after, before, 0.02):
         level = "note" if agrees else "error"
@@ -439,7 +518,7 @@ def of_the_codes(networks, heads_of, z_shape, inputs, model, data, test, likelih
     plain = tuple(inputs.shape[1:]) == data[0].shape[1:]  # not joined with labels, say
     x = data[0][:: max(1, len(data[0]) // 2000)] if plain else inputs
     x = np.asarray(x, "float32")
-    heads = [np.asarray(h, "float64") for h in heads_of(encoder.predict(x, verbose=0))]
+    heads = [np.asarray(h, "float64") for h in heads_of(outputs_of(encoder, x))]
     steps, z = steps_done(model), heads[0]
     used = None
     if len(heads) == 2:
@@ -462,15 +541,15 @@ def of_the_codes(networks, heads_of, z_shape, inputs, model, data, test, likelih
     yield from of_dead_units({"encoder": (encoder, x)})
     if z.shape[1:] != tuple(z_shape):  # the decoder takes more than a code
         return
-    yield from of_dead_units({"decoder": (decoder, z.astype("float32"))})
-    if not plain:
+    codes = z + np.random.default_rng(0).standard_normal(z.shape)  # as draws are
+    yield from of_dead_units({"decoder": (decoder, codes.astype("float32"))})
+    if not plain or likelihood is None:  # what an output stands for is not known
         return
 
     def images(codes):
-        output = np.asarray(tf.nest.flatten(decoder.predict(codes, verbose=0))[0], "float64")
-        if likelihood and likelihood[0] in ("logits", "a mean before a sigmoid"):
-            if not likelihood[1]:
-                output = 1 / (1 + np.exp(-np.clip(output, -500, 500)))
+        output = tf.nest.flatten(outputs_of(decoder, codes.astype("float32")))[0].astype("float64")
+        if likelihood[0] in ("logits", "a mean before a sigmoid") and not likelihood[1]:
+            output = 1 / (1 + np.exp(-np.clip(output, -500, 500)))
         return output
 
     copies = images(z)
@@ -482,8 +561,8 @@ def of_the_codes(networks, heads_of, z_shape, inputs, model, data, test, likelih
     ratio = error / max(of_mean, 1e-12)
     if used is not None and ratio > 0.9:
         total = nats.sum()
-        trained = (steps or 0) >= 100
-        if total < 0.1 and (ratio < 1.15 or trained) or total < 1 and ratio < 1.05 and trained:
+        trained = steps is None or steps >= 100
+        if trained and (total < 0.1 and (ratio < 1.15 or steps) or total < 1 and ratio < 1.05):
             yield found("posterior collapse", "error", f"KL {total:.2g} nats, copies are the mean",
                         "some nats")
     if ratio > 0.98:
@@ -499,7 +578,7 @@ def of_the_codes(networks, heads_of, z_shape, inputs, model, data, test, likelih
                         "below 1")
     if test is not None and test[0].shape[1:] == x.shape[1:]:
         unseen = np.asarray(test[0][:2000], "float32")
-        code = np.asarray(heads_of(encoder.predict(unseen, verbose=0))[0])
+        code = np.asarray(heads_of(outputs_of(encoder, unseen))[0])
         gap = np.mean((images(code) - unseen) ** 2) / max(error, 1e-12)
         if gap > 1.6:
             yield found("overfitting", "warning", f"copies of x_test: {gap:.2f} times the error",
