@@ -93,16 +93,26 @@ WRONG = [
     (2, "from_config", "return cls(**config)", "from_config", "chapter 2, Saving)"),
     (4, "z", "z = mu + tf.exp(log_var) * epsilon", "z", "C-2)"),
     (4, "z", "z = mu", "z", "A0-11)"),
-    (4, "z", "z = mu + tf.exp(0.5 * log_var) * epsilon[:1]", "z", "A1-5)"),
-    (4, "z", "z = mu + tf.exp(0.5 * log_var) * keras.random.normal((3,))", "z", "A1-5)"),
+    (4, "z", "z = mu + tf.exp(0.5 * log_var) * epsilon[:1]", "z", "for every image"),
+    (4, "z", "z = mu + tf.exp(0.5 * log_var) * keras.random.normal((3,))", "z",
+     "for every image"),
+    (4, "z", "z = mu + tf.exp(0.5 * log_var) * tf.random.normal(tf.shape(mu))", "z",
+     "noise of its own: use epsilon"),
+    (4, "z", "z = mu + tf.exp(0.5 * log_var) * keras.random.normal(tf.shape(mu), "
+     "seed=self.seed_generator)", "z", "noise of its own: use epsilon"),
     (4, "z", "z = mu + tf.exp(0.5 * log_var) * tf.random.normal(tf.TensorShape([None, 3]))",
      "shapes", "A1-5)"),
     (4, "z", "z = tf.stop_gradient(mu + tf.exp(0.5 * log_var) * epsilon)", "gradients", "A2-14)"),
     (4, "z", "z = mu.numpy() + tf.exp(0.5 * log_var).numpy() * epsilon", "gradients", "A2-14)"),
     (4, "nats", "nats = tf.nn.softplus(tf.sigmoid(logits)) - x * tf.sigmoid(logits)", "nats",
      "A2-3)"),
+    (4, "nats", "nats = -(x * tf.math.log(tf.sigmoid(logits)) + (1 - x) * "
+     "tf.math.log(1 - tf.sigmoid(logits)))", "nats", "infinite at a logit of 200: the logarithm"),
+    (4, "nats", "nats = keras.losses.binary_crossentropy(x, logits)", "shapes", "must be (6, 12)"),
+    (4, "nats", "nats = tf.reduce_mean(x - logits)", "shapes", "nats: came (), must be (6, 12)"),
     (4, "nats", "nats = x * logits - tf.nn.softplus(logits)", "nats", "A2-5)"),
-    (4, "nats", "nats = keras.losses.binary_crossentropy(x, logits, True)", "shapes", "A1-17)"),
+    (4, "nats", "nats = keras.losses.binary_crossentropy(x, logits, True)", "shapes",
+     "A1-17). keras.losses take a mean over the pixels already"),
     (4, "nats", "nats = (x - tf.sigmoid(logits)) ** 2", "nats", "A2-15)"),
     (4, "kl", "kl = -0.5 * tf.reduce_mean(1 + log_var - mu**2 - tf.exp(log_var), axis=1)", "kl",
      "C-1)"),
@@ -111,13 +121,19 @@ WRONG = [
     (4, "kl", "kl = 0.5 * tf.reduce_sum(1 + log_var - mu**2 - tf.exp(log_var), axis=1)", "kl",
      "listing 5 of find_the_bug)"),
     (4, "kl", "kl = -0.5 * tf.reduce_sum(1 + log_var - mu**2 - tf.exp(log_var / 2), axis=1)",
+     "kl", "σ in the place of σ²"),
+    (4, "kl", "kl = -0.5 * tf.reduce_sum(1 + 2 * log_var - mu**2 - tf.exp(2 * log_var), axis=1)",
      "kl", "C-2)"),
+    (4, "kl", "kl = tf.reduce_sum(1 + log_var - mu**2 - tf.exp(log_var), axis=1)", "kl",
+     "a forgotten factor of −½"),
     (5, "self.beta", "self.beta = 0.0", "shapes", "listing 9 of find_the_bug)"),
     (5, "self.beta", "self.beta = tf.Variable(0.0)", "gradients", "A1-13)"),
     (5, "beta", "beta = self.target * epoch / self.epochs", "beta", "behind the target"),
     (5, "beta", "beta = self.target", "beta", "chapter 10)"),
     (5, "loss", "loss = reconstruction + 0 * kl", "loss", "A0-7)"),
     (5, "loss", "loss = reconstruction + kl", "loss", "A0-7)"),
+    (5, "loss", "loss = tf.reduce_mean(reconstruction + self.beta * kl)", "shapes",
+     "a mean over the examples"),
     (5, "loss", "loss = reconstruction - self.beta * kl", "loss", "A2-5)"),
     (8, "fake", "fake = tf.sigmoid(self.generator(noise, training=True))", "fake", "A2-3)"),
     (8, "fake", "fake = tf.stop_gradient(self.generator(noise, training=True))", "gradients",
@@ -133,6 +149,8 @@ WRONG = [
      "A0-12)"),
     (13, "log_q", "log_q = -0.5 * tf.reduce_sum(epsilon**2 + 2 * log_var + constant, axis=2)",
      "log_q", "C-2)"),
+    (13, "bound", "bound = tf.reduce_sum(tf.nn.softmax(log_w, axis=0) * log_w, axis=0)", "bound",
+     "their own softmax"),
     (13, "log_q", "log_q = -0.5 * tf.reduce_sum(epsilon**2 + constant, axis=2)", "log_q", "C-3)"),
     (13, "log_w", "log_w = log_p + 0 * (log_prior - log_q)", "log_w", "A3-18)"),
     (13, "log_w", "log_w = log_p - log_prior + log_q", "log_w", "A0-10)"),
@@ -149,6 +167,14 @@ WRONG = [
      "unlabelled", "A1-11)"),
     (16, "unlabelled", "unlabelled = tf.reduce_mean(cost, axis=1) + math.log(10)", "unlabelled",
      "A2-6)"),
+    (16, "labelled", "labelled = tf.reduce_sum(y * (cost - alpha * log_q), axis=1)", "labelled",
+     "probably no log 10"),
+    (16, "labelled", "labelled = tf.reduce_sum(y * (cost + alpha * log_q), axis=1)", "labelled",
+     "A2-5), and no log 10"),
+    (16, "unlabelled", "unlabelled = tf.reduce_sum(tf.exp(log_q) * (cost + log_q), axis=1) - "
+     "math.log(10)", "unlabelled", "probably log 10 with a wrong sign"),
+    (16, "unlabelled", "unlabelled = tf.reduce_mean(cost, axis=1)", "unlabelled",
+     "A2-6), and no log 10"),
     (16, "loss", "loss = labelled + unlabelled", "loss", "A2-8)"),
     (17, "log_pi", "log_pi = logits", "log_pi", "C-10)"),
     (17, "log_pi", "log_pi = tf.math.log_sigmoid(logits)", "log_pi", "C-10)"),
@@ -156,6 +182,8 @@ WRONG = [
     (17, "kl_each", "kl_each = -0.5 * tf.reduce_sum(each, axis=2)", "kl_each",
      "listing 5 of find_the_bug)"),
     (17, "kl", "kl = -tf.reduce_logsumexp(3 * log_pi - kl_each, axis=1)", "kl", "C-10)"),
+    (17, "kl_each", "each = tf.exp(2 * log_ratio) + apart**2 / tf.exp(2 * log_widths) - 1 - "
+     "2 * log_ratio\nkl_each = 0.5 * tf.reduce_sum(each, axis=2)", "kl_each", "C-2)"),
     (17, "kl", "kl = tf.reduce_logsumexp(log_pi - kl_each, axis=1)", "kl", "A2-5)"),
     (17, "kl", "kl = tf.reduce_sum(tf.exp(log_pi) * kl_each, axis=1)", "kl", "A3-8)"),
 ]
@@ -171,6 +199,41 @@ def test_typical_wrong_lines_are_named_and_not_corrected(number, tmp_path):
         assert (found, named in words) == (check, True), (line, found, words)
         right = starting.statement(starting.solved(number), name).value
         assert ast.unparse(right) not in words and len(words) < 500, words
+
+
+def every_problem(number, folder, **lines):
+    path = folder / "my.py"
+    path.write_text(filled(number, **lines), encoding="utf-8")
+    return {name: words for name, words in checking.examine(number, path) if words != "ok"}
+
+
+def test_rows_after_a_wrong_value_blame_no_line_that_is_right(tmp_path):
+    early = "beta = self.target * min(1, (epoch + 1) / self.epochs)"
+    assert set(every_problem(5, tmp_path, beta=early)) == {"beta"}
+    mine = "beta = self.mine = self.target * min(1, epoch / self.epochs)"
+    loss = "loss = reconstruction + getattr(self, 'mine', 0.0) * kl"
+    found = every_problem(5, tmp_path, beta=mine, loss=loss)
+    assert "loss" not in found and "listing 9" in found["gradients"]
+    nats = "nats = x * logits - tf.nn.softplus(logits)"
+    found = every_problem(4, tmp_path, nats=nats)
+    assert set(found) == {"nats", "gradients", "training"}
+    assert "diagnose" not in found["training"]
+    for name in ("gradients", "training"):
+        assert found[name].endswith("; it follows from the values above")
+
+
+def test_images_that_no_gradient_passes_are_named_beside_other_mistakes(tmp_path):
+    found = every_problem(8, tmp_path, fake="fake = self.generator.predict(noise, verbose=0)",
+                          d_loss="d_loss = tf.nn.softplus(d_fake)")
+    assert set(found) == {"d_loss", "gradients", "training"}
+    assert "A4-6)" in found["gradients"] and "A4-6)" in found["training"]
+
+
+@pytest.mark.parametrize("number", CHAPTERS)
+def test_a_file_of_another_exercise_is_told_as_such(number, tmp_path):
+    other = CHAPTERS[CHAPTERS.index(number) - 1]
+    assert first_problem(number, filled(other), tmp_path) == (
+        "filled in", f"this is the exercise of chapter {other}: check {other}")
 
 
 def test_errata_that_are_named_exist_and_each_exercise_names_three():
@@ -266,7 +329,8 @@ def test_a_class_gets_a_row_a_file_and_a_file_a_line_a_check(tmp_path):
     (tmp_path / "ben.py").write_text(wrong, encoding="utf-8")
     status, rows = check(["17", "anna.py", "ben.py"], tmp_path)
     assert status == 1 and rows[1].split() == ["anna.py", "8", "of", "8"]
-    assert re.match(r"ben.py +5 of 8  kl: came .*; probably a wrong sign \(A2-5\)$", rows[2])
+    assert re.match(r"ben.py +5 of 8  kl: came .*; probably a wrong sign \(A2-5\); "
+                    "also: gradients, training$", rows[2])
     assert rows[3:] == [checking.ADVICE]
 
 
@@ -283,6 +347,22 @@ def test_one_file_gets_a_line_a_check_and_the_status_says_whether_all_is_right(
     rows = capsys.readouterr().out.splitlines()[6:]
     assert [row[17:] for row in rows[:-1]] == [found[5][1], "not reached", "not reached"]
     assert rows[-1] == checking.ADVICE
+
+
+def test_a_folder_and_a_pattern_stand_for_their_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.py", "a.py", "notes.txt", "deep.py/c.py"):
+        path = tmp_path / "students" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "odd[1].py").touch()
+    asked = []
+    monkeypatch.setattr(checking, "check", lambda number, paths, seconds: asked.append(paths))
+    for words in (["students"], ["students/*.py"], ["students/*"]):
+        checking.main(4, words)
+        assert [path.as_posix() for path in asked.pop()] == ["students/a.py", "students/b.py"]
+    checking.main(4, ["odd[1].py"])
+    assert [path.name for path in asked.pop()] == ["odd[1].py"]
 
 
 def test_a_started_file_is_written_at_once_and_never_over_a_students_work(
@@ -313,6 +393,8 @@ def test_a_started_file_is_written_at_once_and_never_over_a_students_work(
     (["start", "4", "5"], "start takes one chapter and nothing else, got '5' too"),
     (["check", "4"], "no file my_04.py. One to fill in: python tutorials start 4"),
     (["check", "4", "gone.py"], "no file gone.py"),
+    (["check", "4", "empty"], "no .py file in empty"),
+    (["check", "4", "empty/*.py"], "no .py file in empty/*.py"),
     (["check", "4", "a.py", "./a.py"], "a.py is given twice"),
     (["check", "4", "seconds=soon"], "seconds must be a whole number, given once, got"),
     (["check", "4", "seconds=5", "seconds=6"], "seconds must be a whole number, given once"),
@@ -320,6 +402,7 @@ def test_a_started_file_is_written_at_once_and_never_over_a_students_work(
 def test_a_wrong_command_gets_one_clear_line(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.py").touch()
+    (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit) as stop:
         runner.main(arguments)
     assert words in str(stop.value) and "\n" not in str(stop.value)

@@ -6,6 +6,7 @@ Only that process imports TensorFlow, after the file has run: what is checked st
 import ast
 import concurrent.futures
 import contextlib
+import glob
 import importlib.util
 import json
 import os
@@ -38,7 +39,8 @@ def load(name):
     return sys.modules[key]
 
 
-LINES = load("start").LINES
+START = load("start")
+LINES = START.LINES
 
 
 def names_of(number):
@@ -55,6 +57,15 @@ def unfilled(source):
     ]
     lines = source.splitlines()
     return ", ".join(f"line {node.lineno} ({lines[node.lineno - 1].strip()})" for node in found)
+
+
+def other_exercise(number, source):
+    """Return which other exercise a source is of, by what it defines, as words, or ""."""
+    own = START.defined(source)
+    if START.defined(START.solved(number)) <= own:
+        return ""
+    others = [n for n in LINES if n != number and START.defined(START.solved(n)) <= own]
+    return "".join(f"this is the exercise of chapter {n}: check {n}" for n in others[:1])
 
 
 def why(error, path):
@@ -83,8 +94,9 @@ def examine(number, path, loaded=lambda: None):
     try:
         source = pathlib.Path(path).read_text(encoding="utf-8")
         left = unfilled(source)
-        yield name, f"still to be filled in: {left}" if left else "ok"
-        if left:
+        problem = other_exercise(number, source) or left and f"still to be filled in: {left}"
+        yield name, problem or "ok"
+        if problem:
             return
         name = next(names)
         module = types.ModuleType(pathlib.Path(path).stem)
@@ -213,8 +225,10 @@ def check(number, paths, seconds):
         print(f"{'file':{width}}  passed  first that failed")
     passed = [[name for name, problem in results if problem == "ok"] for results in found]
     for path, results, good in zip(paths, found, passed) if quiet else ():
-        wrong = next((f"{name}: {problem}" for name, problem in results if problem != "ok"), "")
-        print(f"{str(path):{width}}  {len(good)} of {len(names)}  {wrong}".rstrip())
+        wrong = [(name, problem) for name, problem in results if problem != "ok"]
+        words = "".join(f"{name}: {problem}" for name, problem in wrong[:1])
+        words += f"; also: {', '.join(name for name, _ in wrong[1:])}" if wrong[1:] else ""
+        print(f"{str(path):{width}}  {len(good)} of {len(names)}  {words}".rstrip())
     if not quiet:
         known = dict(found[0])
         for name in names:
@@ -224,11 +238,30 @@ def check(number, paths, seconds):
     return all(good == names for good in passed)
 
 
+def files_of(word):
+    """Return the files that a word names: one, or the .py files of a folder or a pattern.
+
+    Not every shell replaces a pattern by files: that of Windows does not, nor any where it is
+    quoted.
+
+    Raises:
+        SystemExit: The folder or the pattern has none.
+    """
+    path = pathlib.Path(word)
+    if path.is_file() or not (path.is_dir() or glob.has_magic(word)):
+        return [path]
+    found = path.glob("*.py") if path.is_dir() else map(pathlib.Path, glob.glob(word))
+    found = sorted(p for p in found if p.is_file() and p.suffix == ".py")
+    if not found:
+        raise SystemExit(f"no .py file in {word}")
+    return found
+
+
 def main(number, words):
     """Do what `check`, an exercise's number and the words after it say; return the exit status.
 
     Args:
-        words: Files, and "seconds=…".
+        words: Files; folders and patterns, which stand for their .py files; and "seconds=…".
 
     Raises:
         SystemExit: The words make no sense.
@@ -237,7 +270,7 @@ def main(number, words):
     limit = asked[0].partition("=")[2] if asked else str(SECONDS)
     if len(asked) > 1 or not re.fullmatch(r"[1-9]\d{0,4}", limit):
         raise SystemExit(f"seconds must be a whole number, given once, got {' '.join(asked)!r}")
-    paths = [pathlib.Path(word) for word in words if word not in asked]
+    paths = [path for word in words if word not in asked for path in files_of(word)]
     paths = paths or [pathlib.Path(f"my_{number:02}.py")]
     seen = set()
     for path in paths:

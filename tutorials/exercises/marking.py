@@ -8,6 +8,7 @@ gradients with those of the classes of keras_vae, with equal weights and equal n
 import contextlib
 import io
 import re
+import traceback
 
 import keras
 import numpy as np
@@ -24,17 +25,20 @@ SIGN = "a wrong sign (A2-5)"
 SIGMOID = "a sigmoid too many (A2-3)"
 SCALE = "the log of the variance taken for that of the standard deviation (C-2)"
 DRAW = "a draw that no gradient passes (A2-14)"
+VARIANCE = "σ in the place of σ²"
+EARLY = "a mean or a sum taken too early: no axis is left (A1-17)"
 
 MESSAGES = {  # of an error that has a known reason
     r"partially known TensorShape": "a shape that is not known yet: noise of a batch (A1-5)",
     r"with the layer: expected (axis|shape)": "a network on what the other one reads (A1-7)",
     r"can't be found in either the model's output": "several outputs and one loss (A0-5)",
-    r"Invalid reduction dimension": "a mean or a sum taken too early: no axis is left (A1-17)",
+    r"Invalid reduction dimension": EARLY,
     r"No gradients provided": "nothing that the tape has seen leads to the weights (A4-6)",
     r"no attribute '(numpy|assign)'": "a Python number or an array in a traced step: there, values "
                                       "are tensors, and what changes is a variable (listing 9 of "
                                       "find_the_bug)",
     r"'NoneType' object has no attribute": "a function that returns nothing",
+    r"int\(\) argument.*NoneType": "`predict`, which no gradient passes, in a step (A4-6)",
 }
 
 
@@ -75,32 +79,51 @@ def results(values, gradients, training):
 
     Args:
         values: {name: (what came, what it must be, known mistakes as of `mistake_of`)}, or a
-            function in the place of these three.
-        gradients, training: Functions; each returns what is wrong, or None.
+            function in the place of these three. A fourth is a function that looks for what
+            these values do not show.
+        gradients: A function, which returns what is wrong, or None.
+        training: Another, of whether all values are right: only then is what a trained model shows
+            a hint at more than they do.
     """
     for name, value in values.items():
         if not callable(value):
-            found, must, known = np.asarray(value[0]), *value[1:]
+            found, must, known = np.asarray(value[0]), *value[1:3]
             if found.shape != np.shape(must):
                 words = f"{name}: came {found.shape}, must be {np.shape(must)}"
                 yield words + mistake_of(found, known)
                 return
     yield None
-    wrong = ""
+    right, follows = True, "; it follows from the values above"
     for value in values.values():
         problem = value() if callable(value) else differ(*value)
-        wrong = "; the values above are wrong, too" if problem else wrong
+        right = right and not problem
         yield problem
-    for function in (gradients, training):
-        problem = function()
-        yield problem and problem + wrong
+    problem = gradients()
+    named = right or not problem or "; probably" in problem  # a mistake of its own
+    yield problem if named else problem + follows
+    problem = training(right)
+    yield problem if right or not problem else problem + follows
 
 
-def differ(found, must, known):
-    """Return what is wrong with a value, or None."""
-    if not close(found, must):
-        named = mistake_of(np.asarray(found), known)
-        return f"{apart(found, must)}{named}"
+def differ(found, must, known, further=lambda: None):
+    """Return what is wrong with a value, or None; where it is right, what `further` returns."""
+    if close(found, must):
+        return further()
+    named = mistake_of(np.asarray(found), known)
+    return f"{apart(found, must)}{named}"
+
+
+def gradients_of(loss, variables):
+    with tf.GradientTape() as tape:
+        value = tf.reduce_mean(loss())
+    return tape.gradient(value, [v.value for v in variables])
+
+
+def missing(gradients, variables, unreached):
+    """Return which variables get no gradient, and the mistake that this is, or None."""
+    left = [v.path for v, gradient in zip(variables, gradients) if gradient is None]
+    if left:
+        return f"none reaches {', '.join(left[:3])}; probably {unreached}"
 
 
 def gradients_differ(loss, loss_of_class, variables, unreached=DRAW, known={}):
@@ -112,20 +135,14 @@ def gradients_differ(loss, loss_of_class, variables, unreached=DRAW, known={}):
         unreached: The mistake if some get none.
         known: {words: the loss of a mistake, a function}.
     """
-
-    def gradients(loss):
-        with tf.GradientTape() as tape:
-            value = tf.reduce_mean(loss())
-        return tape.gradient(value, [v.value for v in variables])
-
-    found, must = gradients(loss), gradients(loss_of_class)
-    missing = [v.path for v, gradient in zip(variables, found) if gradient is None]
-    if missing:
-        return f"none reaches {', '.join(missing[:3])}; probably {unreached}"
+    found, must = gradients_of(loss, variables), gradients_of(loss_of_class, variables)
+    problem = missing(found, variables, unreached)
+    if problem:
+        return problem
     for v, gradient, wanted in zip(variables, found, must):
         if not close(gradient, wanted):
             named = mistake_of(flat(found), {
-                words: flat(gradients(other)) for words, other in known.items()})
+                words: flat(gradients_of(other, variables)) for words, other in known.items()})
             return f"of {v.path}: {apart(gradient, wanted)}{named}"
 
 
@@ -185,8 +202,12 @@ def sigmoid(x):
     return scipy.special.expit(x)
 
 
-def trains(model, losses, labels=False, **kwargs):
-    """Return what is wrong if `fit` of a model does not lower the package's own loss, or None."""
+def trains(model, losses, right, labels=False, **kwargs):
+    """Return what is wrong if `fit` of a model does not lower the package's own loss, or None.
+
+    Args:
+        right: Whether the values are: else `diagnose` would blame lines that are not the student's.
+    """
     x_train, x = digits()
     data = (x_train, np.arange(500) % 11 - 1) if labels else x_train
     model.compile(keras.optimizers.Adam(0.005))
@@ -195,7 +216,7 @@ def trains(model, losses, labels=False, **kwargs):
         model.fit(batches(data, 64), epochs=3, verbose=0, **kwargs)
 
     problem = lowered("−ELBO", lambda: np.mean(losses(x)[0]), train)
-    return problem if problem is None or labels else problem + diagnosed(model, x)
+    return problem + diagnosed(model, x) if problem and right and not labels else problem
 
 
 def chapter_1(student):
@@ -253,7 +274,7 @@ def chapter_1(student):
         if not all(g is not None and close(g, must) for g, must in zip(*lists)):
             return "that of the cross-entropy differs from that of the builders' network"
 
-    def training():
+    def training(right):
         x_train, x = digits()
         _, model = student.build(16)
         model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy")
@@ -309,7 +330,7 @@ def chapter_2(student):
         return gradients_differ(lambda: loss(x, model(x)), lambda: loss(x, own(x)),
                                 own.trainable_variables, "a network that is left out (A3-5)")
 
-    def training():
+    def training(right):
         x_train, x = digits()
         model = student.Sketch(dense_encoder(784, (), 16), dense_decoder(16, (), 784, "sigmoid"))
         model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy")
@@ -323,7 +344,8 @@ def chapter_2(student):
 def kl_mistakes(mu, log_var):
     """Return known mistakes in the KL to N(0, I), {words: value}, and the KL."""
     each = -0.5 * (1 + log_var - mu**2 - np.exp(log_var))
-    of_scale = -0.5 * (1 + log_var - mu**2 - np.exp(0.5 * log_var))
+    of_scale = -0.5 * (1 + 2 * log_var - mu**2 - np.exp(2 * log_var))
+    of_sigma = -0.5 * (1 + log_var - mu**2 - np.exp(0.5 * log_var))
     other = 0.5 * (log_var + (1 + mu**2) / np.exp(log_var) - 1)
     return {
         MEAN: each.mean(axis=1),
@@ -332,7 +354,9 @@ def kl_mistakes(mu, log_var):
         "a number for each latent variable, whose sum is missing (C-1)": each,
         "a wrong sign: a KL is never negative (listing 5 of find_the_bug)": -each.sum(axis=1),
         SCALE: of_scale.sum(axis=1),
+        VARIANCE: of_sigma.sum(axis=1),
         "a factor of 2": 2 * each.sum(axis=1),
+        "a forgotten factor of −½": -2 * each.sum(axis=1),
         "cloud and prior exchanged (A1-8)": other.sum(axis=1),
         "no KL at all (A1-11)": 0 * each.sum(axis=1),
     }, each.sum(axis=1)
@@ -346,8 +370,20 @@ def chapter_4(student):
                                 keras.layers.Dense(12)])
     spread(encoder, decoder)
     x = some(6, 12)
-    sketch = student.SketchVAE(encoder, decoder, 0.75, 5)
-    _, reconstruction, kl = sketch.compute_losses(tf.constant(x))
+
+    def losses(decoder, x):
+        return student.SketchVAE(encoder, decoder, 0.75, 5).compute_losses(tf.constant(x))
+
+    try:
+        _, reconstruction, kl = losses(decoder, x)
+    except tf.errors.InvalidArgumentError as error:  # raised by the line after the student's
+        frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
+        shape = next((np.shape(f["nats"]) for f in frames if "nats" in f), x.shape)
+        if shape == x.shape:
+            raise
+        yield f"nats: came {shape}, must be {x.shape}; probably {EARLY}" + (
+            ". keras.losses take a mean over the pixels already" if shape == (6,) else "")
+        return
     z = np.array(tap.seen)
     epsilon = keras.random.normal((6, 3), seed=keras.random.SeedGenerator(5))
     mu, log_var = (np.float64(head) for head in encoder(x))
@@ -357,6 +393,27 @@ def chapter_4(student):
     p = sigmoid(logits)
     known, kl_must = kl_mistakes(mu, log_var)
     repeated = ((z - mu) / sigma)[:1] if z.shape == mu.shape else noise[:1]
+
+    def of_its_own():
+        """Return whether z differs from run to run, or is a right draw with other noise."""
+        if z.shape != mu.shape or close(z, mu + sigma * noise):
+            return False
+        losses(decoder, x)
+        if not close(tap.seen, z):
+            return True
+        images = some(1000, 12)
+        losses(decoder, images)
+        mean, log_variance = map(np.array, encoder(images))
+        drawn = (tap.seen - mean) / np.exp(0.5 * log_variance)
+        return abs(np.mean(drawn)) < 0.1 and abs(np.std(drawn) - 1) < 0.1
+
+    def at_large_logits():
+        steep = keras.Sequential([keras.Input((3,)), keras.layers.Dense(12)])
+        steep.set_weights([np.zeros((3, 12)), np.resize([200.0, -200.0], 12)])
+        if not np.all(np.isfinite(losses(steep, x)[1])):
+            return ("infinite at a logit of 200: the logarithm of a sigmoid that was rounded to 0 "
+                    "or 1")
+
     values = {
         "z": (z, mu + sigma * noise, {
             "no draw: the mean alone (A0-11)": mu,
@@ -367,9 +424,9 @@ def chapter_4(student):
             "noise without a scale (A0-2)": mu + noise,
             "noise a hundred times too small (C-3)": mu + 0.01 * sigma * noise,
             "a draw from the prior, which holds nothing of the image (A0-12)": noise,
-            "the same noise for every image: it has no shape of a batch (A1-5)":
-                mu + sigma * repeated,
-            "one number of noise for all latent variables (A1-5)": mu + sigma * noise[:, :1],
+            "the same noise for every image: it has no shape of a batch": mu + sigma * repeated,
+            "one number of noise for all latent variables": mu + sigma * noise[:, :1],
+            "a draw with noise of its own: use epsilon": z if of_its_own() else np.nan * mu,
         }),
         "nats": (reconstruction, nats.sum(axis=1), {
             SIGMOID: (softplus(p) - x * p).sum(axis=1),
@@ -379,7 +436,7 @@ def chapter_4(student):
             "the squared error of logits (A2-15)": ((x - logits) ** 2).sum(axis=1),
             "half of the formula: what of the black pixels?":
                 (x * softplus(-logits)).sum(axis=1),
-        }),
+        }, at_large_logits),
         "kl": (kl, kl_must, known),
     }
     vae = VAE(encoder, decoder, 0.75, seed=5)
@@ -398,9 +455,9 @@ def chapter_4(student):
             lambda: sketch.compute_losses(tf.constant(x))[0], lambda: vae.compute_losses(x)[0],
             vae.trainable_variables, known={DRAW: cut})
 
-    def training():
+    def training(right):
         pair = gaussian_encoder(784, (32,), 8), dense_decoder(8, (32,), 784)
-        return trains(student.SketchVAE(*pair, seed=0), VAE(*pair, seed=0).compute_losses)
+        return trains(student.SketchVAE(*pair, seed=0), VAE(*pair, seed=0).compute_losses, right)
 
     yield from results(values, gradients, training)
 
@@ -418,12 +475,17 @@ def chapter_5(student):
     package, found, must = KLWarmUp(4.0, epochs=5), [], []
     package.set_model(model)
     traced = tf.function(lambda: weighted(tf.zeros(1), tf.ones(1)))
-    traced_before, seen = float(traced()[0]), []
+    traced()  # with the first β; it must see later ones
+
+    def sees():
+        return close(traced(), weighted(tf.zeros(1), tf.ones(1)))
+
+    seen = []
     for epoch in range(8):
         weighted.begin_epoch(epoch)
         package.on_epoch_begin(epoch)
+        seen.append(sees())
         found.append(float(np.array(weighted.beta)))
-        seen.append(float(traced()[0]))
         must.append(model.beta)
     ramp = np.arange(8) / 5
     reconstruction, kl = 10 * some(6), some(6) + 2
@@ -456,18 +518,23 @@ def chapter_5(student):
 
     def gradients():
         if getattr(weighted.beta, "trainable", True):
-            return "self.beta would be trained: the optimizer lowers the loss by a small β (A1-13)"
-        if not close(np.array(seen) - traced_before, np.array(found) - found[0]):
-            return "a traced step does not see a new β (listing 9 of find_the_bug)"
+            return ("self.beta is trainable; probably a weight like others, and the optimizer "
+                    "lowers the loss by a small β (A1-13)")
+        for value in (3.0, now):  # whether the ramp is right or not
+            weighted.beta.assign(value)
+            seen.append(sees())
+        if not all(seen):
+            return ("a traced step does not see a new β; probably a number in the place of the "
+                    "variable (listing 9 of find_the_bug)")
         return gradients_differ(lambda: weighted(*vae.compute_losses(x)[1:]),
                                 lambda: vae.compute_losses(x)[0], vae.trainable_variables)
 
-    def training():
+    def training(right):
         pair = gaussian_encoder(784, (32,), 8), dense_decoder(8, (32,), 784)
         loss = student.WeightedLoss(1.0, 2)
         begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda n, _: loss.begin_epoch(n))
         vae = with_loss(VAE, lambda self, x, parts: loss(*parts))(*pair, seed=0)
-        return trains(vae, VAE(*pair, seed=0).compute_losses, callbacks=[begin])
+        return trains(vae, VAE(*pair, seed=0).compute_losses, right, callbacks=[begin])
 
     yield from results(values, gradients, training)
 
@@ -522,17 +589,22 @@ def chapter_8(student):
     gan.noise = lambda shape: noise
 
     def gradients():
-        for i, network, words in ((0, discriminator, "logits of a network that is not called"),
-                                  (1, generator, "images made where the tape does not see (A4-6)")):
-            def loss():
-                return student.SketchGAN(generator, discriminator, 5).compute_losses(real)[i]
+        networks = (
+            (0, discriminator.trainable_variables, "logits of a network that is not called"),
+            (1, generator.trainable_variables, "images made where the tape does not see (A4-6)"),
+        )
 
-            problem = gradients_differ(loss, lambda: gan.compute_losses(real, training=True)[i],
-                                       network.trainable_variables, words)
-            if problem:
-                return problem
+        def loss(i):
+            return student.SketchGAN(generator, discriminator, 5).compute_losses(real)[i]
 
-    def training():  # in a game no loss has to fall, so one network is held while the other learns
+        lost = (missing(gradients_of(lambda: loss(i), variables), variables, words)
+                for i, variables, words in networks)  # the graver mistake, so it is named first
+        differing = (gradients_differ(
+            lambda: loss(i), lambda: gan.compute_losses(real, training=True)[i], variables)
+            for i, variables, _ in networks)
+        return next((problem for part in (lost, differing) for problem in part if problem), None)
+
+    def training(right):  # in a game no loss has to fall, so one network is held while the other learns
         x_train, x = digits()
         pair = dense_generator(16, (32,), 784), dense_discriminator(784, (32,))
         gan, noise = GAN(*pair), np.random.default_rng(0).normal(size=(200, 16))
@@ -545,7 +617,7 @@ def chapter_8(student):
                 lambda: np.mean(gan.compute_losses(x)[i]),
                 lambda: sketch.fit(batches(x_train, 32), epochs=1, verbose=0))
             if problem:
-                return problem + diagnosed(sketch, x_train)
+                return problem + (diagnosed(sketch, x_train) if right else "")
 
     yield from results(values, gradients, training)
 
@@ -594,7 +666,7 @@ def chapter_13(student):
         "bound": (bound, total - np.log(4), {
             "the mean of the logarithms: the ELBO (chapter 13)": log_w.mean(axis=0),
             "a sum in the place of a mean (chapter 13)": total,
-            "draws weighted by their own softmax (C-8)": (weights * log_w).sum(axis=0),
+            "draws weighted by their own softmax": (weights * log_w).sum(axis=0),
             "the worst draws weighted most (C-8)": (opposite * log_w).sum(axis=0),
             "the best draw alone": log_w.max(axis=0),
             "weights that vanish: their exponentials are 0 in float32": np.full(6, -np.inf),
@@ -621,11 +693,11 @@ def chapter_13(student):
             lambda: minus_bound(iwae, x, tf.constant(epsilon, "float32")),
             lambda: iwae.compute_losses(x)[0], iwae.trainable_variables)
 
-    def training():
+    def training(right):
         pair = gaussian_encoder(784, (32,), 8), dense_decoder(8, (32,), 784)
         other = with_loss(VAE, lambda self, x, parts: minus_bound(
             self, x, self.noise((4, tf.shape(x)[0], 8))))
-        return trains(other(*pair, seed=0), VAE(*pair, seed=0).compute_losses)
+        return trains(other(*pair, seed=0), VAE(*pair, seed=0).compute_losses, right)
 
     yield from results(values, gradients, training)
 
@@ -647,30 +719,40 @@ def chapter_16(student):
     def mean(part):
         return np.sum(q * part, axis=1) + log_10
 
+    def with_log_10(right, known):
+        """Return the known mistakes, alone and beside a wrong log 10, which is in each value."""
+        there = log_10 * (right != 0)  # not in rows without a label
+        found = dict(known)
+        for times, words in (1, "no log 10"), (2, "log 10 with a wrong sign"):
+            found[words] = right - times * there
+            found |= {f"{other}, and {words}": value - times * there
+                      for other, value in known.items()}
+        return found
+
     if labelled.shape == (6,):
         labelled = np.where(has, labelled, 0)
     values = {
-        "labelled": (labelled, at(cost - 0.7 * log_q), {
+        "labelled": (labelled, at(cost - 0.7 * log_q), with_log_10(at(cost - 0.7 * log_q), {
             "no cross-entropy: the classifier never sees a label (A2-6)": at(cost),
             "a wrong sign of the cross-entropy (A2-5)": at(cost + 0.7 * log_q),
             "no alpha": at(cost - log_q),
             "a probability in the place of its logarithm (A4-3)": at(cost - 0.7 * q),
-            "no log 10": at(cost - 0.7 * log_q - log_10),
             "a mean over the labels in the place of a sum (C-1)":
                 np.where(has, np.mean(y * (cost - 0.7 * log_q), axis=1) + log_10, 0),
-        }),
-        "unlabelled": (unlabelled, mean(cost + log_q), {
-            "no log q(y | x): the KL of the labels is left out (A1-11)": mean(cost),
-            "a wrong sign of log q(y | x) (A2-5)": mean(cost - log_q),
+        })),
+        "unlabelled": (unlabelled, mean(cost + log_q), with_log_10(mean(cost + log_q), {
+            "no entropy of q: the KL of the labels is left out (A1-11)": mean(cost),
+            "a wrong sign of the entropy of q (A2-5)": mean(cost - log_q),
             "all labels weighted alike: q(y | x) does not enter (A2-6)":
                 cost.mean(axis=1) + log_10,
             "all labels weighted alike (A2-6)": (cost + log_q).mean(axis=1) + log_10,
+            "all labels weighted alike, and a cross-entropy (A2-6)":
+                (cost - 0.7 * log_q).mean(axis=1) + log_10,
             "a mean over the labels, where q(y | x) is the mean already (C-1)":
                 np.mean(q * (cost + log_q), axis=1) + log_10,
-            "no log 10": mean(cost + log_q) - log_10,
             "the best label alone": cost.min(axis=1) + log_10,
             "logarithms as weights": np.sum(log_q * (cost + log_q), axis=1) + log_10,
-        }),
+        })),
         "loss": (loss[:6], np.where(has, came[0], came[1]), {
             "each image counted twice (A2-8)": np.add(came[0], came[1]),
             "each for the other": np.where(has, came[1], came[0]),
@@ -701,13 +783,14 @@ def chapter_16(student):
         return gradients_differ(lambda: students(m2, xy)[0], lambda: m2.compute_losses(xy)[0],
                                 m2.trainable_variables, "a part of the loss that is left out")
 
-    def training():
+    def training(right):
         parts = networks(784, 32, 8)
         other = type("Other", (SemisupervisedVAE,), {"compute_losses": students})
         own = SemisupervisedVAE(*parts, seed=0)
         _, x = digits()
         xy = own.join(x, np.arange(len(x)) % 11 - 1, -1)
-        return trains(other(*parts, seed=0), lambda x: own.compute_losses(xy), labels=True)
+        return trains(other(*parts, seed=0), lambda x: own.compute_losses(xy), right,
+                      labels=True)
 
     yield from results(values, gradients, training)
 
@@ -731,6 +814,7 @@ def chapter_17(student):
     cloud = mu[:, None], log_var[:, None]
     each = of(*cloud, centres, log_widths)
     halves = of(cloud[0], cloud[1] / 2, centres, log_widths / 2)
+    of_scale = of(cloud[0], 2 * cloud[1], centres, 2 * log_widths)
     ratio = cloud[1] - log_widths
     usual = np.tile(of(*cloud, 0, 0).sum(axis=2), (1, 5))
 
@@ -748,7 +832,8 @@ def chapter_17(student):
             MEAN: each.mean(axis=2),
             "cluster and cloud exchanged (A1-8)": of(centres, log_widths, *cloud).sum(axis=2),
             "the KL to N(0, I): the clusters do not enter (A3-8)": usual,
-            SCALE: halves.sum(axis=2),
+            SCALE: of_scale.sum(axis=2),
+            VARIANCE: halves.sum(axis=2),
             "a factor of 2": 2 * each.sum(axis=2),
             "a wrong sign: a KL is never negative (listing 5 of find_the_bug)": -each.sum(axis=2),
             "a wrong sign of log σ² (A2-5)": (each + ratio).sum(axis=2),
@@ -781,11 +866,11 @@ def chapter_17(student):
             lambda: of_student(vade, x), lambda: vade.compute_losses(x)[2], reached,
             "a part of the prior that is left out (A3-8)")
 
-    def training():
+    def training(right):
         pair = gaussian_encoder(784, (32,), 8), dense_decoder(8, (32,), 784)
         other = with_loss(VaDE, lambda self, x, parts: parts[0] + of_student(self, x))(
             *pair, 5, seed=0)
-        return trains(other, lambda x: VaDE.compute_losses(other, x))
+        return trains(other, lambda x: VaDE.compute_losses(other, x), right)
 
     yield from results(values, gradients, training)
 

@@ -59,7 +59,8 @@ LINES = {
     16: {
         "labelled": "The loss of an image with its label, (batch,): the cost of this label, "
                     "log 10, and the weighted cross-entropy of the classifier.",
-        "unlabelled": "U(x), the loss of an image without a label, (batch,): a mean over labels.",
+        "unlabelled": "U(x), the loss of an image without a label, (batch,): the expected cost of "
+                      "the labels under q(y | x), plus log 10, minus the entropy of q.",
         "loss": "For each image the one of the two that counts, (batch,).",
     },
     17: {
@@ -88,6 +89,11 @@ def statement(source, wanted):
         ):
             return node
     raise LookupError(f"no statement for {wanted!r}")
+
+
+def defined(source):
+    """Return the names of the functions and classes that a source defines, not what is inside them."""
+    return {node.name for node in ast.parse(source).body if hasattr(node, "name")}
 
 
 def text_of(source, name):
