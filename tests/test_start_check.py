@@ -271,6 +271,9 @@ DEEP = "def again(n):\n    return again(n + 1)\nagain(0)\n"
 DELETES = "import builtins\nfor name in dir(builtins):\n    delattr(builtins, name)\n"
 CLOSES = "import os\nos.closerange(0, 64)\n"
 TYPED = "input()\n"
+# A process that outlives its parent holds the parent's output open.
+LEAVES = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(40)\nos._exit(1)\n"
+PAINTS = 'raise ValueError("\\x1b[2J\\x1b]0;owned\\x07")\n'
 
 
 def check(arguments, folder):
@@ -289,7 +292,7 @@ def test_grading_survives_whatever_a_file_does(tmp_path):
         "closes": CLOSES, "deep": DEEP, "deletes": DELETES, "exit": EXIT, "forged": FORGED.format(
             names=checking.names_of(4)), "hungry": HUNGRY, "loop": LOOP, "raises": RAISES,
         "left": starting.started(4), "quits": "import sys\nsys.exit()\n", "syntax": "kl = = 1\n",
-        "typed": TYPED,
+        "typed": TYPED, "leaves": LEAVES, "paints": PAINTS,
     }
     for name, source in sources.items():
         (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
@@ -315,6 +318,8 @@ def test_grading_survives_whatever_a_file_does(tmp_path):
         "raises": "runs: line 2: ValueError: as it must",
         "syntax": "filled in: line 1: SyntaxError: invalid syntax",
         "typed": "runs: ran out of time",
+        "leaves": "runs: the file ended its process with exit status 1 before its checks were done",
+        "paints": "runs: line 1: ValueError: ?[2J?]0;owned?",
     }.items():
         assert found[name].startswith(words), found[name]
     assert not any(row for row in rows if " 8 of 8" in row)

@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import queue
 import re
 import secrets
 import signal
@@ -158,6 +159,33 @@ def end(process):
             process.kill()
 
 
+def lines_of(process):
+    """Yield the lines that a process writes, until it has ended.
+
+    The end of its output is no sign: a process that it started may hold that open for ever.
+    """
+    lines = queue.SimpleQueue()
+
+    def read():
+        with process.stdout as stream:
+            for line in iter(lambda: stream.readline(100_000), b""):
+                lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        ended = process.poll() is not None
+        try:
+            line = lines.get(timeout=0.2)
+        except queue.Empty:
+            if ended:  # and nothing came since
+                return
+            continue
+        if line is None:
+            return
+        yield line
+
+
 def results_of(number, path, seconds, quiet, running):
     """Return the results of a file's checks, as `examine` yields them, from a process of its own.
 
@@ -178,17 +206,19 @@ def results_of(number, path, seconds, quiet, running):
     timer = threading.Timer(seconds, end, [process])
     timer.start()
     try:
+        lines = lines_of(process)
+        next(lines, None)  # "loaded"
         with contextlib.suppress(OSError):  # it has ended
-            process.stdout.readline(100)  # "loaded"
             process.stdin.write(secret.encode())
             process.stdin.flush()
-        for line in iter(lambda: process.stdout.readline(100_000), b""):
+        for line in lines:
             before, _, result = line.decode(errors="replace").partition(" ")
             if before == secret:
                 result = json.loads(result)
                 if result is None:
                     return results
-                results.append(tuple(result))
+                name, problem = result  # which may hold commands to the terminal
+                results.append((name, "".join(c if c.isprintable() else "?" for c in problem)))
     finally:
         timer.cancel()
         late = time.perf_counter() - start >= seconds
@@ -197,7 +227,6 @@ def results_of(number, path, seconds, quiet, running):
         running.remove(process)
         with contextlib.suppress(OSError):  # what was not sent
             process.stdin.close()
-        process.stdout.close()
     how = f"by signal {-status}" if status < 0 else f"with exit status {status}"
     how = f"the file ended its process {how} before its checks were done"
     name = names_of(number)[len(results) or 1]  # nothing is sent before the file has run
