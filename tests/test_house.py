@@ -1,6 +1,7 @@
 """What holds the house together: chapters equal the package, and the arrows run one way."""
 
 import ast
+import importlib
 import inspect
 import json
 import pathlib
@@ -13,8 +14,8 @@ import speed
 
 import keras_vae
 from keras_vae import (
-    autoencoder, callbacks, conditional, data, distributed, explorer, figures, gan, iwae, measures,
-    networks, report, semisupervised, vade, vae,
+    autoencoder, callbacks, conditional, data, distributed, doctor, explorer, figures, gan, iwae,
+    measures, networks, report, semisupervised, vade, vae,
 )
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -24,9 +25,11 @@ CHAPTERS = sorted((ROOT / "tutorials").glob("[0-9][0-9]_*.py"))
 def test_all_public_names_are_there_and_documented():
     for name in keras_vae.__all__:
         assert inspect.getdoc(getattr(keras_vae, name)), name
+    parts = [importlib.import_module(f"keras_vae.doctor.{path.stem}")
+             for path in pathlib.Path(doctor.__file__).parent.glob("[a-z]*.py")]
     modules = (
-        autoencoder, callbacks, conditional, data, distributed, explorer, figures, gan, iwae,
-        measures, networks, report, semisupervised, vade, vae,
+        autoencoder, callbacks, conditional, data, distributed, doctor, explorer, figures, gan,
+        iwae, measures, networks, report, semisupervised, vade, vae, *parts,
     )
     for module in modules:
         assert module.__doc__

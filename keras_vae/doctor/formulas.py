@@ -147,6 +147,7 @@ KLS = {
 
 
 def probabilities(x, p):
+    """Return the cross-entropy of x and probabilities, clipped as Keras does it."""
     p = tf.clip_by_value(p, 1e-7, 1 - 1e-7)
     return -x * tf.math.log(p) - (1 - x) * tf.math.log(1 - p)
 

@@ -48,13 +48,13 @@ def of_a_gan(networks, model, probe, data, test):
             findings.append(found("not looked at", "warning", value, ""))
         elif seen is not None:
             findings += of_learning(seen, networks)
+            new, upwards = of_directions(seen, generator, discriminator, parts[0], noise)
             sets = [{id(v) for v in n.trainable_variables} for n in networks.values()]
-            # One step that is given the weights of both, beside one of a player's own.
+            # One optimizer may serve both, with gradients of two losses; else one loss moves both.
             both = [all(moved & own for own in sets) for moved in seen.moved]
-            if any(both) and not all(both):
+            if any(both) and (new or not all(both)):
                 value = "a step is given the weights of both"
                 findings.append(found("both players moved by one loss", "error", value, "one's"))
-            new, upwards = of_directions(seen, generator, discriminator, parts[0], noise)
             findings += new
             with probe.changed():
                 findings += of_the_verdict(probe, batch, discriminator, parts[0])
