@@ -105,9 +105,10 @@ def findings():
 
 def example():
     """Return what is printed of a VAE whose reconstruction loss is a mean."""
+    arguments = faulty_models.FAULTY["mean over pixels, package"][0]()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        diagnose(**faulty_models.FAULTY["mean over pixels, package"][0]())
+        diagnose(**arguments)
     return f"```\n{printed.getvalue().rstrip()}\n```"
 
 
